@@ -1,0 +1,321 @@
+// Package diskfeatures keeps feature rows in the embedded Pebble store, with the hot ones in memory in front: reads and
+// writes touch memory, a checkpoint writes what has changed since the last. It never syncs by itself: rows are derived
+// from the event log, whose own sync carries them along, and what a crash takes is replayed from the checkpoint.
+//
+// The format is docs/formats/featurestore.md.
+package diskfeatures
+
+import (
+	"context"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/featurestore"
+	"github.com/freshet-ml/freshet/internal/progress"
+)
+
+// Options say how much memory the rows may take. The zero value is good.
+type Options struct {
+	// HotBytes bounds the rows kept in memory once they are checkpointed, keys and bookkeeping included. Rows changed
+	// since the last checkpoint stay in memory beside them until it is taken. Defaults to 256 MB.
+	HotBytes int64
+}
+
+// Store implements featurestore.Driver.
+type Store struct {
+	db         *pebble.DB
+	hotBytes   int64 // for each partition
+	partitions [freshet.Partitions]partition
+}
+
+type partition struct {
+	applied progress.Mark
+
+	mu         sync.RWMutex
+	closed     bool
+	epoch      freshet.Epoch
+	checkpoint freshet.Offset
+	rows       map[rowKey]freshet.Row // nil Data: removed since the last checkpoint
+	dirty      map[rowKey]struct{}    // keys of rows that the last checkpoint does not have
+	bytes      int64                  // of rows
+	evictions  uint64                 // how often rows were dropped from memory: see Get
+}
+
+type rowKey struct {
+	view freshet.ViewID
+	key  freshet.Key
+}
+
+var _ featurestore.Driver = (*Store)(nil)
+
+// rowOverhead is what a row costs in memory beside its key and data: map slot, headers, allocator rounding.
+const rowOverhead = 128
+
+// New opens the rows in db. o may be nil.
+func New(db *pebble.DB, o *Options) *Store {
+	s := &Store{db: db, hotBytes: 256 << 20}
+	if o != nil && o.HotBytes > 0 {
+		s.hotBytes = o.HotBytes
+	}
+	s.hotBytes /= freshet.Partitions
+	for i := range s.partitions {
+		s.partitions[i].forget()
+	}
+	return s
+}
+
+var errClosed = freshet.Errorf(freshet.Unavailable, "the feature store is closed")
+
+func (s *Store) Acquire(_ context.Context, p freshet.Partition) (featurestore.Ownership, error) {
+	part := &s.partitions[p]
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	if part.closed {
+		return featurestore.Ownership{}, errClosed
+	}
+	own, err := s.readOwnership(p)
+	if err != nil {
+		return own, err
+	}
+	own.Epoch++
+	// Not synced: should the new epoch be lost in a crash, its owner is gone as well and has left nothing behind.
+	if err := s.db.Set(checkpointKey(p), encodeOwnership(own), pebble.NoSync); err != nil {
+		return own, err
+	}
+	part.forget()
+	part.epoch, part.checkpoint = own.Epoch, own.Checkpoint
+	part.applied.Reset(own.Checkpoint)
+	return own, nil
+}
+
+// forget drops all rows from memory: a new owner replays them from the checkpoint.
+func (part *partition) forget() {
+	part.rows, part.dirty, part.bytes = map[rowKey]freshet.Row{}, map[rowKey]struct{}{}, 0
+	part.evictions++
+}
+
+func (s *Store) readOwnership(p freshet.Partition) (featurestore.Ownership, error) {
+	b, closer, err := s.db.Get(checkpointKey(p))
+	if err == pebble.ErrNotFound {
+		return featurestore.Ownership{}, nil
+	}
+	if err != nil {
+		return featurestore.Ownership{}, err
+	}
+	defer closer.Close()
+	return decodeOwnership(b)
+}
+
+func (s *Store) Apply(_ context.Context, p freshet.Partition, epoch freshet.Epoch, through freshet.Offset, rows []freshet.Row) error {
+	part := &s.partitions[p]
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	if err := part.own(epoch); err != nil {
+		return err
+	}
+	for _, r := range rows {
+		part.put(rowKey{r.View, r.Key}, r)
+		part.dirty[rowKey{r.View, r.Key}] = struct{}{}
+	}
+	part.applied.Advance(through)
+	return nil
+}
+
+func (part *partition) own(epoch freshet.Epoch) error {
+	if part.closed {
+		return errClosed
+	}
+	if epoch != part.epoch {
+		return freshet.Errorf(freshet.PreconditionFailed, "epoch %d is over, the partition is owned under %d", epoch, part.epoch)
+	}
+	return nil
+}
+
+func (part *partition) put(k rowKey, r freshet.Row) {
+	if old, ok := part.rows[k]; ok {
+		part.bytes -= size(old)
+	}
+	part.rows[k] = r
+	part.bytes += size(r)
+}
+
+func size(r freshet.Row) int64 { return int64(len(r.Key)+len(r.Data)) + rowOverhead }
+
+func (s *Store) Checkpoint(_ context.Context, p freshet.Partition, epoch freshet.Epoch) error {
+	part := &s.partitions[p]
+	part.mu.RLock()
+	defer func() { part.mu.RUnlock() }()
+	if err := part.own(epoch); err != nil {
+		return err
+	}
+	through := part.applied.At()
+	if through == part.checkpoint {
+		return nil
+	}
+	batch := s.db.NewBatch()
+	defer batch.Close()
+	var key, value []byte
+	for k := range part.dirty {
+		r := part.rows[k]
+		key = appendRowKey(key[:0], p, k)
+		if r.Data == nil {
+			if err := batch.Delete(key, nil); err != nil {
+				return err
+			}
+			continue
+		}
+		value = appendRow(value[:0], r)
+		if err := batch.Set(key, value, nil); err != nil {
+			return err
+		}
+	}
+	// Rows and offset in one batch: a restart finds both or neither.
+	own := featurestore.Ownership{Epoch: epoch, Checkpoint: through}
+	if err := batch.Set(checkpointKey(p), encodeOwnership(own), nil); err != nil {
+		return err
+	}
+	if err := batch.Commit(pebble.NoSync); err != nil {
+		return err
+	}
+	// The owner applies nothing meanwhile (see Driver), so what was dirty above is what is clean now.
+	part.mu.RUnlock()
+	part.mu.Lock()
+	part.settle(through, s.hotBytes)
+	part.mu.Unlock()
+	part.mu.RLock()
+	return nil
+}
+
+// settle notes that everything through the offset is on its way to disk, and drops rows while there are too many.
+func (part *partition) settle(through freshet.Offset, hotBytes int64) {
+	part.checkpoint = through
+	for k := range part.dirty {
+		if r, ok := part.rows[k]; ok && r.Data == nil {
+			part.drop(k, r)
+		}
+	}
+	clear(part.dirty)
+	if part.bytes <= hotBytes {
+		return
+	}
+	// A map's order is as good as random: a hot row that is dropped comes back with its next read.
+	for k, r := range part.rows {
+		if part.bytes <= hotBytes*7/8 {
+			break
+		}
+		part.drop(k, r)
+	}
+}
+
+func (part *partition) drop(k rowKey, r freshet.Row) {
+	delete(part.rows, k)
+	part.bytes -= size(r)
+	part.evictions++
+}
+
+func (s *Store) Get(_ context.Context, dst []freshet.Row, p freshet.Partition, key freshet.Key, views []freshet.ViewID) ([]freshet.Row, error) {
+	part := &s.partitions[p]
+	start := len(dst)
+	missing := 0
+	part.mu.RLock()
+	if part.closed {
+		part.mu.RUnlock()
+		return dst, errClosed
+	}
+	evictions := part.evictions
+	for _, v := range views {
+		r, ok := part.rows[rowKey{v, key}]
+		if !ok {
+			r = freshet.Row{View: v}
+			missing++
+		}
+		r.Key = key
+		dst = append(dst, r)
+	}
+	if missing == 0 {
+		part.mu.RUnlock()
+		return dst, nil
+	}
+	// Still under the lock, so that rows found in memory and rows read from disk belong to one moment.
+	found := 0
+	for i := range dst[start:] {
+		r := &dst[start+i]
+		if _, ok := part.rows[rowKey{r.View, key}]; ok {
+			continue
+		}
+		ok, err := s.read(p, r)
+		if err != nil {
+			part.mu.RUnlock()
+			return dst[:start], err
+		}
+		if ok {
+			found++
+		}
+	}
+	part.mu.RUnlock()
+	if found > 0 {
+		part.remember(dst[start:], evictions)
+	}
+	return dst, nil
+}
+
+// read fills r from disk; false if it is not there.
+func (s *Store) read(p freshet.Partition, r *freshet.Row) (bool, error) {
+	var buf [64]byte
+	b, closer, err := s.db.Get(appendRowKey(buf[:0], p, rowKey{r.View, r.Key}))
+	if err == pebble.ErrNotFound {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer closer.Close()
+	return true, decodeRow(b, r)
+}
+
+// remember keeps rows that were read from disk in memory. If rows were dropped since they were read, one of them may have been
+// newer than what was read: then nothing is kept.
+func (part *partition) remember(rows []freshet.Row, evictions uint64) {
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	if part.closed || part.evictions != evictions {
+		return
+	}
+	for _, r := range rows {
+		k := rowKey{r.View, r.Key}
+		if _, ok := part.rows[k]; !ok && r.Data != nil {
+			part.put(k, r)
+		}
+	}
+}
+
+func (s *Store) Applied(p freshet.Partition) freshet.Offset { return s.partitions[p].applied.At() }
+
+func (s *Store) Wait(ctx context.Context, p freshet.Partition, offset freshet.Offset) error {
+	return s.partitions[p].applied.Wait(ctx, offset)
+}
+
+// HotRows is how many rows are in memory, and their bytes.
+func (s *Store) HotRows() (rows int, bytes int64) {
+	for i := range s.partitions {
+		part := &s.partitions[i]
+		part.mu.RLock()
+		rows += len(part.rows)
+		bytes += part.bytes
+		part.mu.RUnlock()
+	}
+	return rows, bytes
+}
+
+// Close forgets what is not checkpointed; the Pebble store stays open, it belongs to the caller.
+func (s *Store) Close() error {
+	for i := range s.partitions {
+		part := &s.partitions[i]
+		part.mu.Lock()
+		part.closed = true
+		part.mu.Unlock()
+		part.applied.Close()
+	}
+	return nil
+}

@@ -1,0 +1,132 @@
+package diskfeatures
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/featurestore"
+	"github.com/freshet-ml/freshet/featurestore/featurestoretest"
+)
+
+func openPebble(t *testing.T, fs vfs.FS) *pebble.DB {
+	t.Helper()
+	db, err := pebble.Open("db", &pebble.Options{FS: fs, Logger: quiet{t}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+type quiet struct{ *testing.T }
+
+func (quiet) Infof(string, ...any)  {}
+func (quiet) Errorf(string, ...any) {}
+
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	for name, o := range map[string]*Options{"hot": nil, "everything cold": {HotBytes: 1}} {
+		t.Run(name, func(t *testing.T) {
+			featurestoretest.Run(t, featurestoretest.Harness{
+				Open: func(t *testing.T) featurestore.Driver { return New(openPebble(t, vfs.NewMem()), o) },
+				Reopen: func(t *testing.T, d featurestore.Driver) featurestore.Driver {
+					if err := d.Close(); err != nil {
+						t.Fatal(err)
+					}
+					return New(d.(*Store).db, o)
+				},
+			})
+		})
+	}
+}
+
+// TestCrash drops unsynced bytes at every checkpoint and finds rows and offset of one moment.
+func TestCrash(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewCrashableMem()
+	db := openPebble(t, fs)
+	s := New(db, nil)
+	const p, keys = 3, 5
+	own, err := s.Acquire(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for o := freshet.Offset(1); o <= 40; o++ {
+		// Each event changes all rows, so that a mix of two moments shows.
+		var rows []freshet.Row
+		for k := range keys {
+			rows = append(rows, freshet.Row{View: 1, Key: freshet.Key(fmt.Sprint(k)), Offset: o, Data: fmt.Append(nil, o)})
+		}
+		if err := s.Apply(t.Context(), p, own.Epoch, o, rows); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Checkpoint(t.Context(), p, own.Epoch); err != nil {
+			t.Fatal(err)
+		}
+		if o%9 == 0 { // the event log's sync
+			if err := db.LogData(nil, pebble.Sync); err != nil {
+				t.Fatal(err)
+			}
+		}
+		crashed := New(openPebble(t, fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: int(o * 7 % 101), RNG: rand.New(rand.NewPCG(1, uint64(o)))})), nil)
+		again, err := crashed.Acquire(t.Context(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again.Checkpoint > o || again.Checkpoint < o/9*9 {
+			t.Fatalf("after a crash at %d the checkpoint is %d", o, again.Checkpoint)
+		}
+		for k := range keys {
+			got, err := crashed.Get(t.Context(), nil, p, freshet.Key(fmt.Sprint(k)), []freshet.ViewID{1})
+			if err != nil || got[0].Offset != again.Checkpoint {
+				t.Fatalf("crash at %d: row %d has offset %d, the checkpoint is %d (%v)", o, k, got[0].Offset, again.Checkpoint, err)
+			}
+		}
+	}
+}
+
+func TestHotRowsAreBounded(t *testing.T) {
+	t.Parallel()
+	const hot = 1 << 20
+	s := New(openPebble(t, vfs.NewMem()), &Options{HotBytes: hot})
+	own, _ := s.Acquire(t.Context(), 1)
+	for o := freshet.Offset(1); o <= 20000; o++ {
+		r := freshet.Row{View: 1, Key: freshet.Key(fmt.Sprint(o)), Offset: o, Data: make([]byte, 100)}
+		if err := s.Apply(t.Context(), 1, own.Epoch, o, []freshet.Row{r}); err != nil {
+			t.Fatal(err)
+		}
+		if o%500 == 0 {
+			if err := s.Checkpoint(t.Context(), 1, own.Epoch); err != nil {
+				t.Fatal(err)
+			}
+			if _, bytes := s.HotRows(); bytes > hot/freshet.Partitions {
+				t.Fatalf("%d bytes in memory, the bound is %d", bytes, hot/freshet.Partitions)
+			}
+		}
+	}
+}
+
+func TestHotPathAllocations(t *testing.T) {
+	s := New(openPebble(t, vfs.NewMem()), nil)
+	own, _ := s.Acquire(t.Context(), 1)
+	rows := []freshet.Row{{View: 1, Key: "u1", Offset: 1, Data: []byte("data")}}
+	dst, views := make([]freshet.Row, 0, 4), []freshet.ViewID{1}
+	if n := testing.AllocsPerRun(100, func() {
+		if err := s.Apply(t.Context(), 1, own.Epoch, 1, rows); err != nil {
+			t.Fatal(err)
+		}
+	}); n != 0 {
+		t.Errorf("Apply: %v allocations", n)
+	}
+	if n := testing.AllocsPerRun(100, func() {
+		if _, err := s.Get(t.Context(), dst, 1, "u1", views); err != nil {
+			t.Fatal(err)
+		}
+	}); n != 0 {
+		t.Errorf("Get: %v allocations", n)
+	}
+}

@@ -1,0 +1,136 @@
+// Package memfeatures keeps feature rows in memory. Checkpoints are remembered as well, so that a new owner starts where
+// a real store would; nothing outlives the process. It is for tests and simulations.
+package memfeatures
+
+import (
+	"context"
+	"maps"
+	"sync"
+
+	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/featurestore"
+	"github.com/freshet-ml/freshet/internal/progress"
+)
+
+// Store implements featurestore.Driver.
+type Store struct {
+	partitions [freshet.Partitions]partition
+}
+
+type partition struct {
+	mu         sync.Mutex
+	closed     bool
+	epoch      freshet.Epoch
+	applied    progress.Mark
+	rows       map[rowKey]freshet.Row
+	durable    map[rowKey]freshet.Row // rows as of the checkpoint
+	checkpoint freshet.Offset
+}
+
+type rowKey struct {
+	view freshet.ViewID
+	key  freshet.Key
+}
+
+var _ featurestore.Driver = (*Store)(nil)
+
+// New returns an empty store.
+func New() *Store {
+	s := &Store{}
+	for i := range s.partitions {
+		s.partitions[i].rows = map[rowKey]freshet.Row{}
+	}
+	return s
+}
+
+var errClosed = freshet.Errorf(freshet.Unavailable, "the feature store is closed")
+
+func (s *Store) Acquire(_ context.Context, p freshet.Partition) (featurestore.Ownership, error) {
+	part := &s.partitions[p]
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	if part.closed {
+		return featurestore.Ownership{}, errClosed
+	}
+	part.epoch++
+	part.rows = maps.Clone(part.durable)
+	if part.rows == nil {
+		part.rows = map[rowKey]freshet.Row{}
+	}
+	part.applied.Reset(part.checkpoint)
+	return featurestore.Ownership{Epoch: part.epoch, Checkpoint: part.checkpoint}, nil
+}
+
+func (s *Store) Apply(_ context.Context, p freshet.Partition, epoch freshet.Epoch, through freshet.Offset, rows []freshet.Row) error {
+	part := &s.partitions[p]
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	if err := part.own(epoch); err != nil {
+		return err
+	}
+	for _, r := range rows {
+		k := rowKey{r.View, r.Key}
+		if r.Data == nil {
+			delete(part.rows, k)
+			continue
+		}
+		part.rows[k] = r
+	}
+	part.applied.Advance(through)
+	return nil
+}
+
+func (s *Store) Checkpoint(_ context.Context, p freshet.Partition, epoch freshet.Epoch) error {
+	part := &s.partitions[p]
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	if err := part.own(epoch); err != nil {
+		return err
+	}
+	part.durable, part.checkpoint = maps.Clone(part.rows), part.applied.At()
+	return nil
+}
+
+func (part *partition) own(epoch freshet.Epoch) error {
+	if part.closed {
+		return errClosed
+	}
+	if epoch != part.epoch {
+		return freshet.Errorf(freshet.PreconditionFailed, "epoch %d is over, the partition is owned under %d", epoch, part.epoch)
+	}
+	return nil
+}
+
+func (s *Store) Get(_ context.Context, dst []freshet.Row, p freshet.Partition, key freshet.Key, views []freshet.ViewID) ([]freshet.Row, error) {
+	part := &s.partitions[p]
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	if part.closed {
+		return dst, errClosed
+	}
+	for _, v := range views {
+		r, ok := part.rows[rowKey{v, key}]
+		if !ok {
+			r = freshet.Row{View: v, Key: key}
+		}
+		dst = append(dst, r)
+	}
+	return dst, nil
+}
+
+func (s *Store) Applied(p freshet.Partition) freshet.Offset { return s.partitions[p].applied.At() }
+
+func (s *Store) Wait(ctx context.Context, p freshet.Partition, offset freshet.Offset) error {
+	return s.partitions[p].applied.Wait(ctx, offset)
+}
+
+func (s *Store) Close() error {
+	for i := range s.partitions {
+		part := &s.partitions[i]
+		part.mu.Lock()
+		part.closed = true
+		part.mu.Unlock()
+		part.applied.Close()
+	}
+	return nil
+}

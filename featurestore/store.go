@@ -1,0 +1,103 @@
+package featurestore
+
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/freshet-ml/freshet"
+)
+
+// Store is the portable type in front of a Driver.
+type Store struct {
+	d                             Driver
+	applied, checkpoints, refused atomic.Uint64
+}
+
+// New returns a Store over d.
+func New(d Driver) *Store { return &Store{d: d} }
+
+// Stats are counts since the start.
+type Stats struct {
+	RowsApplied uint64
+	Checkpoints uint64
+	Refused     uint64 // writes under an epoch that is over
+}
+
+// Acquire makes the caller the owner of partition; see Driver.
+func (s *Store) Acquire(ctx context.Context, partition freshet.Partition) (Ownership, error) {
+	if err := check(partition); err != nil {
+		return Ownership{}, err
+	}
+	o, err := s.d.Acquire(ctx, partition)
+	if err != nil {
+		return o, freshet.Errorf("", "acquire partition %d: %w", partition, err)
+	}
+	return o, nil
+}
+
+// Apply makes rows visible together with the offset through which they are up to date; see Driver. A row's offset must
+// not lie behind through.
+func (s *Store) Apply(ctx context.Context, partition freshet.Partition, epoch freshet.Epoch, through freshet.Offset, rows []freshet.Row) error {
+	if err := check(partition); err != nil {
+		return err
+	}
+	for i := range rows {
+		if rows[i].Offset > through {
+			return freshet.Errorf(freshet.InvalidArgument, "row %q of view %016x: offset %d is after %d, the offset it is applied with", rows[i].Key, rows[i].View, rows[i].Offset, through)
+		}
+	}
+	if err := s.d.Apply(ctx, partition, epoch, through, rows); err != nil {
+		s.count(err)
+		return freshet.Errorf("", "apply to partition %d: %w", partition, err)
+	}
+	s.applied.Add(uint64(len(rows)))
+	return nil
+}
+
+// Checkpoint makes what was applied to partition survive a restart; see Driver.
+func (s *Store) Checkpoint(ctx context.Context, partition freshet.Partition, epoch freshet.Epoch) error {
+	if err := s.d.Checkpoint(ctx, partition, epoch); err != nil {
+		s.count(err)
+		return freshet.Errorf("", "checkpoint partition %d: %w", partition, err)
+	}
+	s.checkpoints.Add(1)
+	return nil
+}
+
+func (s *Store) count(err error) {
+	if freshet.CodeOf(err) == freshet.PreconditionFailed {
+		s.refused.Add(1)
+	}
+}
+
+// Get appends to dst the row of each view for the entity with key, with nil Data where there is none. All are read at
+// one moment or later: what Wait has promised is in them.
+func (s *Store) Get(ctx context.Context, dst []freshet.Row, key freshet.Key, views ...freshet.ViewID) ([]freshet.Row, error) {
+	return s.d.Get(ctx, dst, freshet.PartitionOf(key), key, views)
+}
+
+// Applied is the offset through which the rows of partition are visible.
+func (s *Store) Applied(partition freshet.Partition) freshet.Offset { return s.d.Applied(partition) }
+
+// Wait returns when the rows of partition are visible through offset, or with ctx's error.
+func (s *Store) Wait(ctx context.Context, partition freshet.Partition, offset freshet.Offset) error {
+	if err := check(partition); err != nil {
+		return err
+	}
+	return s.d.Wait(ctx, partition, offset)
+}
+
+// Stats counts what has happened since New.
+func (s *Store) Stats() Stats {
+	return Stats{RowsApplied: s.applied.Load(), Checkpoints: s.checkpoints.Load(), Refused: s.refused.Load()}
+}
+
+// Close closes the driver.
+func (s *Store) Close() error { return s.d.Close() }
+
+func check(partition freshet.Partition) error {
+	if partition >= freshet.Partitions {
+		return freshet.Errorf(freshet.InvalidArgument, "partition %d: there are 0 … %d", partition, freshet.Partitions-1)
+	}
+	return nil
+}

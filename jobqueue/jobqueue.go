@@ -1,0 +1,80 @@
+// Package jobqueue is the hand-off between the receiver and orchestration: predictions to make. Every job that is
+// enqueued ends as acknowledged or as a dead letter with a reason; a worker that dies gives its jobs back.
+//
+// A Queue adds waiting, defaults and counting; a Driver stores. The package never runs a job.
+package jobqueue
+
+import (
+	"context"
+	"time"
+
+	"github.com/freshet-ml/freshet"
+)
+
+// Lease is a job that one worker has until Until. Unless acknowledged or failed by then it is leased again.
+type Lease struct {
+	Job     freshet.Job
+	Attempt int // 1 for the first
+	Until   time.Time
+	Token   uint64 // names this lease of the job; an older token is refused
+}
+
+// DeadLetter is a job that ended without a prediction.
+type DeadLetter struct {
+	Job      freshet.Job
+	Attempts int
+	Reason   string // the error of the last attempt
+	At       freshet.Timestamp
+}
+
+// Subject is whose prediction of what a job makes: the unit in which a reader waits.
+type Subject struct {
+	Pipeline freshet.PipelineName
+	Entity   freshet.Entity
+}
+
+// State says what became of the jobs of one Subject up to an offset.
+type State int
+
+const (
+	Ended   State = iota // all have ended, or there were none
+	Pending              // at least one is queued or leased
+	Dead                 // all have ended, and the newest that has ended is a dead letter
+)
+
+// Stats are counts of now.
+type Stats struct {
+	Queued, Leased, Dead int
+	Oldest               time.Time // when the oldest queued or leased job was enqueued; zero if there is none
+}
+
+// Driver stores jobs. It does not validate, retry or log. All methods may be called concurrently.
+type Driver interface {
+	// Enqueue adds the jobs that the events of partition up to through made, and remembers through, together. A job whose
+	// Cause lies at or before the offset that is remembered already is left out: replay changes nothing. An epoch older
+	// than the last one seen for partition is refused with PreconditionFailed. jobs may be empty.
+	Enqueue(ctx context.Context, partition freshet.Partition, epoch freshet.Epoch, through freshet.Offset, jobs []freshet.Job) error
+	// Emitted is the offset remembered for partition.
+	Emitted(partition freshet.Partition) freshet.Offset
+	// Lease takes up to n visible jobs, oldest first, invisible to others until now+visible. It does not wait: with no
+	// visible job it returns none.
+	Lease(ctx context.Context, now time.Time, visible time.Duration, n int) ([]Lease, error)
+	// NextVisible is when the next invisible job becomes visible (a lease that ends, a retry that is due), zero if there
+	// is none.
+	NextVisible() time.Time
+	// Ack ends the job. PreconditionFailed if the lease is not the job's last one.
+	Ack(ctx context.Context, l Lease) error
+	// Retry makes the job visible again at visible, keeping reason as its last error. PreconditionFailed as for Ack.
+	Retry(ctx context.Context, l Lease, visible time.Time, reason string) error
+	// Bury ends the job as a dead letter. PreconditionFailed as for Ack.
+	Bury(ctx context.Context, l Lease, at freshet.Timestamp, reason string) error
+	// StateOf tells what became of s's jobs whose Cause is in the entity's partition at or before through.
+	StateOf(ctx context.Context, s Subject, through freshet.Offset) (State, error)
+	// DeadLetters lists up to limit dead letters in the order of their JobID, after the given one ("" for the start).
+	DeadLetters(ctx context.Context, after freshet.JobID, limit int) ([]DeadLetter, error)
+	// Changed is closed at the next Enqueue, Ack, Retry or Bury: what a waiting caller selects on.
+	Changed() <-chan struct{}
+	Stats() Stats
+	// Close ends all use: later calls answer Unavailable. Closing twice is no error.
+	Close() error
+}
