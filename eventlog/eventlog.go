@@ -42,15 +42,23 @@ type Record struct {
 type Driver interface {
 	// Append puts the entries at the end of their partitions (freshet.PartitionOf of each entity's key), all or none,
 	// and returns when they are durable. Two entries with the same event id and an entity kind in common are one event:
-	// the first wins, also inside one call. Order within a partition is the order of the call.
+	// the first wins, also inside one call. Order within a partition is the order of the call. The driver may keep the
+	// entries' strings and payloads; they do not change any more.
+	//
+	// An id is known at ingest time t if it was accepted at ingest time a with t − a < the driver's horizon; where it was
+	// accepted again, the later time counts. An id that was accepted more than the horizon and an hour before the latest
+	// ingest time may be forgotten. If ctx ends before the entries are taken, nothing is appended; if it ends afterwards,
+	// they are appended nevertheless.
 	Append(ctx context.Context, entries []Entry) ([]Appended, error)
-	// Read appends to dst the durable records of partition from offset on, at most limit of them, in order. It returns
-	// dst unchanged if there are none. The records' bytes belong to the caller.
+	// Read appends to dst the durable records of partition from offset on (≥ 1), in order: at most limit of them, fewer
+	// once it has some MiB, at least one if there is one. It returns dst unchanged if there are none. The records' bytes
+	// belong to the caller.
 	Read(ctx context.Context, dst []Record, partition freshet.Partition, from freshet.Offset, limit int) ([]Record, error)
 	// Head is the offset of the last durable record of partition, 0 if it is empty.
 	Head(partition freshet.Partition) freshet.Offset
 	// Wait returns when Head(partition) ≥ offset, or with ctx's error.
 	Wait(ctx context.Context, partition freshet.Partition, offset freshet.Offset) error
-	// Close ends all waiting calls with an Unavailable error. Closing twice is no error.
+	// Close ends all waiting calls with an Unavailable error, which every call of Append, Read and Wait returns from
+	// then on. Closing twice is no error.
 	Close() error
 }

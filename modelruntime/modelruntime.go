@@ -12,16 +12,23 @@ import (
 type Column struct {
 	Name     string
 	Required bool // a missing value (NaN) is refused, not passed on
+	// Type is what the artifact says its values are, in MLflow's words: "double", "float", "long", "integer" or
+	// "boolean". All are given to Predict as float64. "" if it says nothing, which means double.
+	Type string
 }
 
 // Signature is what a model takes and gives.
 type Signature struct {
 	Inputs  []Column // in the model's order
 	Outputs []string // at least one; the first is the score
+	// Positional is true if the model was trained without column names: those of Inputs are placeholders ("Column_0"),
+	// or the names that an MLflow signature gives to the columns in order.
+	Positional bool
 }
 
 // Model is an opened artifact. It is immutable; Predict may be called concurrently.
 type Model interface {
+	// Signature is what Predict takes and gives. The caller must not change its slices.
 	Signature() Signature
 	// Predict answers rows: inputs holds len(Inputs) float64 for each row, row after row, a missing value is NaN; outputs
 	// receives len(Outputs) for each row. One bad row is an InvalidArgument error that names the column. ctx bounds remote

@@ -69,3 +69,11 @@ type ScalarEnv interface {
 	// Scalar finds the function of that name; it is asked before Call.
 	Scalar(name string) (Scalar, bool)
 }
+
+// Explainer is an Env that can say why a name has no meaning here.
+type Explainer interface {
+	Env
+	// Explain is asked about a name that Resolve did not find. It gives the error to report, which names it; nil if there
+	// is nothing to add to "no such name here".
+	Explain(name string) error
+}

@@ -65,7 +65,12 @@ func appendNumber(dst []byte, x float64) []byte {
 	if a := math.Abs(x); a >= 1e-6 && a < 1e21 {
 		return strconv.AppendFloat(dst, x, 'f', -1, 64)
 	}
-	return strconv.AppendFloat(dst, x, 'e', -1, 64)
+	dst = strconv.AppendFloat(dst, x, 'e', -1, 64)
+	if n := len(dst); dst[n-4] == 'e' && dst[n-2] == '0' { // e-07
+		dst[n-2] = dst[n-1]
+		dst = dst[:n-1]
+	}
+	return dst
 }
 
 // appendText writes s quoted. Bytes that are not UTF-8 become U+FFFD, as JSON cannot hold them; that is the only error

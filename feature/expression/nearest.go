@@ -9,7 +9,11 @@ import (
 func Nearest(name string, candidates []string) string {
 	best, least := "", max(2, len(name)/3)+1
 	for _, c := range slices.Sorted(slices.Values(candidates)) {
-		d := distance(strings.ToLower(name), strings.ToLower(c))
+		a, b := strings.ToLower(name), strings.ToLower(c)
+		d := distance(a, b)
+		if min(len(a), len(b)) > 2 && (strings.HasPrefix(a, b) || strings.HasPrefix(b, a)) {
+			d = min(d, 2) // one word too few or too many
+		}
 		if d < least && d < max(len(name), len(c)) {
 			best, least = c, d
 		}

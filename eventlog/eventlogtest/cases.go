@@ -1,0 +1,68 @@
+package eventlogtest
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/eventlog"
+)
+
+// testSharedCases appends the events of the worked examples and compares which of them are duplicates.
+func testSharedCases(t *testing.T, h Harness) {
+	dir := sharedCases(t)
+	for _, name := range []string{"duplicate-same", "duplicate-other-content"} {
+		b, err := os.ReadFile(filepath.Join(dir, name+".json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var c struct {
+			Events []struct {
+				EventID   freshet.EventID   `json:"event_id"`
+				Type      freshet.EventType `json:"type"`
+				UserID    freshet.Key       `json:"user_id"`
+				EventTime freshet.Timestamp `json:"event_time"`
+			} `json:"events"`
+			Duplicates []int `json:"duplicates"`
+		}
+		if err := json.Unmarshal(b, &c); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		var entries []eventlog.Entry
+		for _, e := range c.Events {
+			entry := entry(freshet.EventID(name)+"/"+e.EventID, e.UserID, 0)
+			entry.Event.Type, entry.Event.EventTime = e.Type, min(e.EventTime, entry.Event.IngestTime)
+			entries = append(entries, entry)
+		}
+		l := eventlog.New(h.Open(t, horizon))
+		if got := duplicates(mustAppend(t, l, entries...)); !slices.Equal(got, c.Duplicates) {
+			t.Errorf("%s: duplicates are %v, expected %v", name, got, c.Duplicates)
+		}
+	}
+}
+
+// sharedCases finds ../shared/cases/features beside the repository.
+func sharedCases(t *testing.T) string {
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			break
+		}
+		if parent := filepath.Dir(dir); parent != dir {
+			dir = parent
+			continue
+		}
+		t.Skip("no go.mod above the test's folder")
+	}
+	cases := filepath.Join(filepath.Dir(dir), "shared", "cases", "features")
+	if _, err := os.Stat(cases); err != nil {
+		t.Skipf("the shared cases are not beside the repository: %v", err)
+	}
+	return cases
+}

@@ -1,0 +1,195 @@
+package feature
+
+import (
+	"fmt"
+	"math"
+	"reflect"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/feature/expression"
+)
+
+func slotOf(t testing.TB, s *Schema, name string) int {
+	env, err := s.Env("play")
+	if err != nil {
+		t.Fatal(err)
+	}
+	slot, ok := env.Resolve(name)
+	if !ok {
+		t.Fatalf("no name %s", name)
+	}
+	return slot.Index
+}
+
+func TestDecode(t *testing.T) {
+	t.Parallel()
+	s := testSchema(t)
+	const keys = `"type":"play","user_id":"u","content_id":"c"`
+	ingest := freshet.Timestamp(1_741_003_200_000)
+	for name, c := range map[string]struct {
+		raw   string
+		field string // with which it is refused
+		want  func(r *Record) string
+	}{
+		"fields before the type": {raw: `{"seconds":1.5,"content_id":"c","user_id":"u","type":"play"}`, want: func(r *Record) string {
+			return fmt.Sprint(r.Type, r.slots[slotOf(t, s, "seconds")].Num)
+		}},
+		"no id":                   {raw: `{` + keys + `}`, want: func(r *Record) string { return string(r.ID) + "|" }},
+		"id of null":              {raw: `{` + keys + `,"event_id":null}`, want: func(r *Record) string { return string(r.ID) + "|" }},
+		"escapes":                 {raw: `{` + keys + `,"event_id":"a\u00e9\n","categor\u0079":"\ud83d\ude00"}`, want: func(r *Record) string { return string(r.ID) + r.slots[slotOf(t, s, "category")].Str }},
+		"spaces":                  {raw: " \n{ \"type\" : \"play\" ,\t\"user_id\":\"u\" , \"content_id\" : \"c\" , \"level\" : -3 , \"completed\" : true } ", want: func(r *Record) string { return fmt.Sprint(r.slots[slotOf(t, s, "level")].Num) }},
+		"long integer key":        {raw: `{"type":"play","user_id":900719925474099312345,"content_id":-0}`, want: func(r *Record) string { k, _ := r.Key("pair"); return string(k) }},
+		"whole key with exponent": {raw: `{"type":"play","user_id":1.20e3,"content_id":-7.0}`, want: func(r *Record) string { k, _ := r.Key("pair"); return string(k) }},
+		"missing time":            {raw: `{` + keys + `}`, want: func(r *Record) string { return fmt.Sprint(r.EventTime == ingest, r.Clamped) }},
+		"time of null":            {raw: `{` + keys + `,"event_time":null,"sent_time":5}`, want: func(r *Record) string { return fmt.Sprint(r.EventTime == ingest, r.Clamped) }},
+		"from the future":         {raw: `{` + keys + `,"event_time":1741003200001}`, want: func(r *Record) string { return fmt.Sprint(r.EventTime == ingest, r.Clamped) }},
+		"clock an hour fast":      {raw: `{` + keys + `,"event_time":1741006800000,"sent_time":1741006802000}`, want: func(r *Record) string { return fmt.Sprint(ingest-r.EventTime, r.Clamped) }},
+		"unknown fields":          {raw: `{` + keys + `,"x":{"a":[1,{"b":"}]\""}],"c":null}}`, want: func(r *Record) string { return string(r.Type) }},
+		"negative zero": {raw: `{` + keys + `,"seconds":-0.0,"level":-0}`, want: func(r *Record) string {
+			return fmt.Sprint(math.Signbit(r.slots[slotOf(t, s, "seconds")].Num), math.Signbit(r.slots[slotOf(t, s, "level")].Num))
+		}},
+		"int with exponent":           {raw: `{` + keys + `,"level":50e-1}`, want: func(r *Record) string { return fmt.Sprint(r.slots[slotOf(t, s, "level")].Num) }},
+		"64 levels":                   {raw: `{` + keys + `,"x":` + strings.Repeat("[", 63) + strings.Repeat("]", 63) + `}`, want: func(r *Record) string { return string(r.Type) }},
+		"65 levels":                   {raw: `{` + keys + `,"x":` + strings.Repeat("[", 64) + strings.Repeat("]", 64) + `}`, field: "x"},
+		"a million levels":            {raw: `{` + keys + `,"x":` + strings.Repeat("[", 1e6), field: "x"},
+		"name twice":                  {raw: `{` + keys + `,"level":1,"level":1}`, field: "level"},
+		"name twice, with an escape":  {raw: `{` + keys + `,"level":1,"leve\u006c":1}`, field: "level"},
+		"name twice inside":           {raw: `{` + keys + `,"x":{"a":1,"a":1}}`, field: "x"},
+		"invalid UTF-8":               {raw: `{` + keys + ",\"category\":\"\xff\"}", field: "category"},
+		"lone surrogate":              {raw: `{` + keys + `,"category":"\ud800"}`, field: "category"},
+		"unquoted":                    {raw: `{` + keys + `,"category":Sleep}`, field: "category"},
+		"correction before 1970":      {raw: `{` + keys + `,"event_time":0,"sent_time":1741003200001}`, field: "sent_time"},
+		"correction after 9999":       {raw: `{` + keys + `,"event_time":253402300799999,"sent_time":0}`, field: "sent_time"},
+		"time far out with sent_time": {raw: `{` + keys + `,"event_time":99999999999999999999,"sent_time":0}`, field: "event_time"},
+		"followed by more":            {raw: `{` + keys + `}{}`, field: ""},
+		"followed by junk":            {raw: `{` + keys + `}x`, field: ""},
+		"a list":                      {raw: `[]`, field: ""},
+		"nothing":                     {raw: ``, field: ""},
+		"spaces only":                 {raw: `  `, field: ""},
+		"cut":                         {raw: `{"type":"play"`, field: ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := s.NewRecord()
+			err := s.Decode([]byte(c.raw), ingest, r)
+			if c.want == nil {
+				if freshet.CodeOf(err) != freshet.InvalidArgument || freshet.FieldOf(err) != c.field {
+					t.Fatalf("field %q of %v, want %q", freshet.FieldOf(err), err, c.field)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := map[string]string{
+				"fields before the type": "play 1.5", "no id": "|", "id of null": "|", "escapes": "aé\n😀", "spaces": "-3",
+				"long integer key": "900719925474099312345,0", "whole key with exponent": "1200,-7", "missing time": "true false",
+				"time of null": "true false", "from the future": "true true", "clock an hour fast": "2000 false", "unknown fields": "play",
+				"negative zero": "false false", "int with exponent": "5", "64 levels": "play",
+			}[name]
+			if got := c.want(r); got != want {
+				t.Fatalf("got %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+// A record holds nothing of the event before, and nothing of the bytes it was read from.
+func TestRecordIsReused(t *testing.T) {
+	t.Parallel()
+	s := testSchema(t)
+	r := s.NewRecord()
+	raw := []byte(playEvent)
+	if err := s.Decode(raw, freshet.MaxTimestamp, r); err != nil {
+		t.Fatal(err)
+	}
+	id, category := r.ID, r.slots[slotOf(t, s, "category")].Str
+	clear(raw)
+	if err := s.Decode([]byte(`{"type":"search","user_id":"u"}`), freshet.MaxTimestamp, r); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(string(id), "0195") || category != "Sleep" {
+		t.Errorf("kept strings changed: %q %q", id, category)
+	}
+	fresh := s.NewRecord()
+	if err := s.Decode([]byte(`{"type":"search","user_id":"u"}`), freshet.MaxTimestamp, fresh); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(r.slots, fresh.slots) || r.ID != "" {
+		t.Errorf("slots %+v, want %+v", r.slots, fresh.slots)
+	}
+}
+
+func TestDecodeEvent(t *testing.T) {
+	t.Parallel()
+	s := testSchema(t)
+	r := s.NewRecord()
+	ev := freshet.Event{ID: "given", Type: "play", EventTime: 5, IngestTime: 7,
+		Payload: []byte(`{"event_id":1,"type":"search","event_time":"never","sent_time":[],"user_id":"u","content_id":"c","level":2}`)}
+	if err := s.DecodeEvent(&ev, r); err != nil {
+		t.Fatal(err)
+	}
+	if r.ID != "given" || r.Type != "play" || r.EventTime != 5 || r.IngestTime != 7 || r.slots[slotOf(t, s, "level")].Num != 2 {
+		t.Errorf("record %+v", r)
+	}
+	if got := r.slots[slotOf(t, s, "event_time")]; got.Kind != expression.Time || got.Num != 5 {
+		t.Errorf("event_time is %+v", got)
+	}
+}
+
+func TestTimesAreThoseOfTheVocabulary(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		at := freshet.Timestamp(rapid.Int64Range(int64(freshet.MinTimestamp), int64(freshet.MaxTimestamp)).Draw(t, "at"))
+		if got, ok := parseTime(`"` + at.String() + `"`); !ok || got != at {
+			t.Fatalf("%s is read as %d, want %d", at, got, at)
+		}
+		text := fmt.Sprintf("%04d-%02d-%02dT%02d:%02d:%02d%sZ", rapid.IntRange(1969, 2101).Draw(t, "year"), rapid.IntRange(0, 13).Draw(t, "month"),
+			rapid.IntRange(0, 32).Draw(t, "day"), rapid.IntRange(0, 24).Draw(t, "hour"), rapid.IntRange(0, 60).Draw(t, "minute"),
+			rapid.IntRange(0, 60).Draw(t, "second"), rapid.SampledFrom([]string{"", ".1", ".123", ".123456789", ".", ",123"}).Draw(t, "fraction"))
+		want, err := freshet.ParseTimestamp(text)
+		if got, ok := parseTime(`"` + text + `"`); ok != (err == nil) || ok && got != want {
+			t.Fatalf("%s is read as %d %v, want %d %v", text, got, ok, want, err)
+		}
+	})
+}
+
+func TestDecodeAllocates(t *testing.T) {
+	s := testSchema(t)
+	r := s.NewRecord()
+	raw := []byte(playEvent)
+	if n := testing.AllocsPerRun(100, func() {
+		if err := s.Decode(raw, freshet.MaxTimestamp, r); err != nil {
+			t.Fatal(err)
+		}
+	}); n > 1 {
+		t.Errorf("Decode allocates %v times, want 1: the copy of the text", n)
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, raw := range []string{playEvent, `{"type":"search","user_id":12e1}`, `{"type":"play","v":[1,2,3],"tags":["a","\n"]}`, `{`, `{"a":[`, "\xff"} {
+		f.Add([]byte(raw))
+	}
+	s := testSchema(f)
+	r := s.NewRecord()
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		err := s.Decode(raw, freshet.MaxTimestamp, r)
+		if err == nil {
+			if r.EventTime < freshet.MinTimestamp || r.EventTime > freshet.MaxTimestamp || len(r.ID) > freshet.MaxEventIDBytes {
+				t.Fatalf("accepted: %+v", r)
+			}
+			if _, ok := r.Key("user"); !ok {
+				t.Fatal("an event without a key was accepted")
+			}
+			return
+		}
+		if freshet.CodeOf(err) != freshet.InvalidArgument {
+			t.Fatal(err)
+		}
+	})
+}

@@ -1,0 +1,204 @@
+package feature
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/feature/expression"
+)
+
+func testSchema(t testing.TB) *Schema {
+	s, err := NewSchema(
+		[]EntitySpec{{Kind: "user", KeyFields: []string{"user_id"}}, {Kind: "pair", KeyFields: []string{"user_id", "content_id"}}},
+		[]EventSpec{
+			{Type: "play", Keys: []string{"user_id", "content_id"}, Fields: []FieldSpec{
+				{"category", "string"}, {"seconds", "float"}, {"completed", "bool"}, {"level", "int"}, {"at", "time"}, {"tags", "strings"}, {"v", "vector 3"},
+			}},
+			{Type: "search", Keys: []string{"user_id"}, Fields: []FieldSpec{{"query", "string"}, {"seconds", "float"}}},
+		})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// everything uses each aggregate there is, with and without conditions.
+var everything = []FeatureSpec{
+	{"n", "count()"},
+	{"done", "count(completed)"},
+	{"s", "sum(seconds)"},
+	{"si", "sum(level, completed)"},
+	{"m", "mean(seconds)"},
+	{"mb", "mean(seconds < 30, category == \"a\")"},
+	{"lo", "min(seconds)"},
+	{"hi", "max(seconds, completed)"},
+	{"tlo", "min(at)"},
+	{"sl", "slope(seconds)"},
+	{"slb", "slope(level, completed)"},
+	{"f", "first(category)"},
+	{"fv", "first(v)"},
+	{"l", "last(seconds)"},
+	{"lt", "last(tags)"},
+	{"lat", "last(at, completed)"},
+	{"l3", "last(category, 3)"},
+	{"l2", "last(seconds, 2, completed)"},
+	{"since", "since_last()"},
+	{"sincec", "since_last(category == \"b\")"},
+	{"ratio", "s / n"},
+	{"kind", "n > 3 ? \"many\" : coalesce(f, \"none\")"},
+}
+
+func drawWindows(t *rapid.T) []string {
+	switch rapid.IntRange(0, 5).Draw(t, "window") {
+	case 0:
+		return []string{rapid.SampledFrom([]string{"sliding 1s", "sliding 13s", "sliding 10m", "sliding 1h", "sliding 7d", "sliding 30d"}).Draw(t, "sliding")}
+	case 1:
+		all := []string{"sliding 5s", "sliding 1m", "sliding 10m", "sliding 1h", "sliding 90m", "sliding 24h", "sliding 7d", "sliding 30d"}
+		n := rapid.IntRange(2, 6).Draw(t, "windows")
+		return rapid.Permutation(all).Draw(t, "list")[:n]
+	case 2:
+		return []string{rapid.SampledFrom([]string{"tumbling 1m", "tumbling 1h offset 7m", "tumbling 7d offset 4d"}).Draw(t, "tumbling")}
+	case 3:
+		return []string{rapid.SampledFrom([]string{"session 1s", "session 10s", "session 30m", "session 6h"}).Draw(t, "session")}
+	case 4:
+		return []string{fmt.Sprintf("last %d", rapid.IntRange(1, 12).Draw(t, "last"))}
+	}
+	return []string{"lifetime"}
+}
+
+// drawRecord draws an event. Times lie near each other, or far, and often coincide with edges of tiles.
+func drawRecord(t *rapid.T, s *Schema, i int) *Record {
+	const start = 1_741_003_200_000
+	step := rapid.SampledFrom([]int64{1, 500, 1000, 30_000, 300_000, 3_600_000, 86_400_000}).Draw(t, "step")
+	at := start + step*rapid.Int64Range(-20, 20).Draw(t, "steps")
+	e := map[string]any{
+		"type": "play", "user_id": "u", "content_id": "c", "event_time": at,
+		"event_id": fmt.Sprintf("%c%d", 'a'+rapid.IntRange(0, 25).Draw(t, "letter"), i),
+	}
+	maybe := func(name string, value func() any) {
+		if rapid.IntRange(0, 4).Draw(t, name+" is there") > 0 {
+			e[name] = value()
+		}
+	}
+	maybe("category", func() any { return rapid.SampledFrom([]string{"a", "b", "", "é"}).Draw(t, "category") })
+	maybe("seconds", func() any {
+		x := summand().Draw(t, "seconds")
+		return min(max(x, -maxFloat), maxFloat)
+	})
+	maybe("completed", func() any { return rapid.Bool().Draw(t, "completed") })
+	maybe("level", func() any { return rapid.IntRange(-5, 5).Draw(t, "level") })
+	maybe("at", func() any { return rapid.IntRange(0, 1<<41).Draw(t, "at") })
+	maybe("tags", func() any { return rapid.SliceOfN(rapid.SampledFrom([]string{"x", "yy"}), 0, 2).Draw(t, "tags") })
+	maybe("v", func() any { return []float64{rapid.Float64Range(-1, 1).Draw(t, "v"), 0, 1} })
+	raw, err := json.Marshal(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := s.NewRecord()
+	if err := s.Decode(raw, freshet.MaxTimestamp, r); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func requireEqual(t *rapid.T, what string, v *View, got, want []expression.Value) {
+	t.Helper()
+	for i := range want {
+		if !sameValue(got[i], want[i]) {
+			t.Fatalf("%s: %s is %+v, computed %+v", what, v.Features()[i].Name, got[i], want[i])
+		}
+	}
+}
+
+// What Apply and Read make of events in the order of the log is what Compute makes of them: promise P2.
+func TestRowsAgreeWithCompute(t *testing.T) {
+	t.Parallel()
+	schema := testSchema(t)
+	rapid.Check(t, func(t *rapid.T) {
+		where := rapid.SampledFrom([]string{"", "coalesce(level, 0) > -3"}).Draw(t, "where")
+		v, err := NewView(schema, ViewSpec{
+			Name: "v", Entity: "user", From: []freshet.EventType{"play"}, Where: where, Windows: drawWindows(t), Features: everything,
+			Lateness: rapid.SampledFrom([]time.Duration{0, time.Second, time.Hour, 400 * 24 * time.Hour}).Draw(t, "lateness"),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := v.NewScratch()
+		var log []HistoricEvent
+		var data []byte
+		var last, largest freshet.Timestamp
+		for i := range rapid.IntRange(1, 30).Draw(t, "events") {
+			r := drawRecord(t, schema, i)
+			if rapid.IntRange(0, 9).Draw(t, "another key moves on") == 0 {
+				largest = max(largest, r.EventTime.Add(time.Duration(rapid.IntRange(0, 7200).Draw(t, "by"))*time.Second))
+			}
+			log = append(log, HistoricEvent{Record: r, MaxEventTime: largest})
+			before := bytes.Clone(data)
+			next, outcome, err := v.Apply(s, data, r, largest)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(before, data) {
+				t.Fatal("Apply changed the row it was given")
+			}
+			if outcome != Applied && !bytes.Equal(next, data) {
+				t.Fatalf("%s, but the row is another", outcome)
+			}
+			data = next
+			largest = max(largest, r.EventTime)
+			if outcome == Applied {
+				last = max(last, r.EventTime)
+			}
+			at := last.Add(time.Duration(rapid.SampledFrom([]int64{0, 1, 999, 30_000, 600_000, 3_600_000, 86_400_000, 604_800_000}).Draw(t, "later")) * time.Millisecond)
+			got, err := v.Read(s, data, at, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, err := v.Compute(s, log, at, false, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			requireEqual(t, fmt.Sprintf("after event %d (%s) at %s", i, outcome, at), v, got, want)
+		}
+	})
+}
+
+// In whatever order events come, within lateness: the same row, to the byte.
+func TestOrderLeavesNoTrace(t *testing.T) {
+	t.Parallel()
+	schema := testSchema(t)
+	rapid.Check(t, func(t *rapid.T) {
+		v, err := NewView(schema, ViewSpec{
+			Name: "v", Entity: "user", From: []freshet.EventType{"play"}, Windows: drawWindows(t), Features: everything,
+			Lateness: 400 * 24 * time.Hour,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var records []*Record
+		for i := range rapid.IntRange(1, 25).Draw(t, "events") {
+			records = append(records, drawRecord(t, schema, i))
+		}
+		s := v.NewScratch()
+		rowOf := func(records []*Record) (data []byte) {
+			largest := freshet.Timestamp(0)
+			for _, r := range records {
+				if data, _, err = v.Apply(s, data, r, largest); err != nil {
+					t.Fatal(err)
+				}
+				largest = max(largest, r.EventTime)
+			}
+			return data
+		}
+		want := rowOf(records)
+		if got := rowOf(rapid.Permutation(records).Draw(t, "order")); !bytes.Equal(got, want) {
+			t.Fatalf("rows differ:\n%x\n%x", got, want)
+		}
+	})
+}

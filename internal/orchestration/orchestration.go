@@ -1,0 +1,153 @@
+// Package orchestration is the layer that makes predictions: it leases a job, pins the live release, reads rows, tables and
+// candidates at one moment, has the model score them, stores the best, and acknowledges. It never changes a feature and never opens a model.
+package orchestration
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/eventlog"
+	"github.com/freshet-ml/freshet/featurestore"
+	"github.com/freshet-ml/freshet/internal/reader"
+	"github.com/freshet-ml/freshet/internal/release"
+	"github.com/freshet-ml/freshet/jobqueue"
+	"github.com/freshet-ml/freshet/predictionstore"
+)
+
+// scorer runs models: internal/serving, plugged in by the server.
+type scorer interface {
+	Score(ctx context.Context, m *release.Model, inputs, outputs []float64) error
+}
+
+// Deps are what an Orchestrator works with.
+type Deps struct {
+	Live        *release.Live
+	Log         *eventlog.Log // for the causing event of pipelines that use its fields
+	Features    *featurestore.Store
+	Reader      *reader.Reader
+	Jobs        *jobqueue.Queue
+	Predictions *predictionstore.Store
+	Models      scorer
+	Metrics     *Metrics
+}
+
+// Options tune the orchestrator. The zero value is not good: Workers must be set.
+type Options struct {
+	Workers int              // jobs in work at once
+	Timeout time.Duration    // of one attempt. Defaults to 10 s, less than the visibility timeout of a job
+	Now     func() time.Time // Defaults to time.Now.
+	Logger  *slog.Logger     // Defaults to slog.Default().
+}
+
+// Orchestrator runs jobs and answers requests. It may be used concurrently.
+type Orchestrator struct {
+	Deps
+	o Options
+}
+
+// New returns an Orchestrator that has not started.
+func New(d Deps, o Options) *Orchestrator {
+	if o.Timeout == 0 {
+		o.Timeout = 10 * time.Second
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return &Orchestrator{Deps: d, o: o}
+}
+
+// Run works until ctx ends. Jobs that are in work then are finished.
+func (o *Orchestrator) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for range o.o.Workers {
+		group.Go(func() error { return o.work(ctx) })
+	}
+	return group.Wait()
+}
+
+// work leases one job at a time: the longest wait of a job is then that of the shortest line.
+func (o *Orchestrator) work(ctx context.Context) error {
+	for {
+		leases, err := o.Jobs.Lease(ctx, 1)
+		if ctx.Err() != nil {
+			for _, l := range leases {
+				o.end(ctx, l) // a lease that was just granted: finished, not left to time out
+			}
+			return nil
+		}
+		if err != nil {
+			return freshet.Errorf("", "orchestration: lease: %w", err)
+		}
+		for _, l := range leases {
+			o.end(ctx, l)
+		}
+	}
+}
+
+// end runs the job of l and tells the queue how it went.
+func (o *Orchestrator) end(ctx context.Context, l jobqueue.Lease) {
+	// What was begun is finished, also while the server stops.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.o.Timeout)
+	defer cancel()
+	err := o.run(ctx, l.Job)
+	if err == nil {
+		err = o.Jobs.Ack(ctx, l)
+		o.Metrics.done(l, o.o.Now())
+	} else {
+		o.Metrics.failed(l)
+		o.o.Logger.Warn("job failed", slog.String("job", string(l.Job.ID)), slog.Int("attempt", l.Attempt), slog.Any("error", err))
+		err = o.Jobs.Fail(ctx, l, err)
+	}
+	if err != nil && freshet.CodeOf(err) != freshet.PreconditionFailed { // the lease had run out: somebody else has the job
+		o.o.Logger.Error("job not settled; it comes back when its lease ends", slog.String("job", string(l.Job.ID)), slog.Any("error", err))
+	}
+}
+
+// run makes the prediction of one job and stores it.
+func (o *Orchestrator) run(ctx context.Context, job freshet.Job) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = freshet.Errorf(freshet.Internal, "panic: %v", p)
+		}
+	}()
+	// After a restart jobs may be ahead of the rows, which are still being replayed.
+	if err := o.Features.Wait(ctx, job.Cause.Partition, job.Cause.Offset); err != nil {
+		return freshet.Errorf("", "wait for the features through offset %d: %w", job.Cause.Offset, err)
+	}
+	rel := o.Live.Load()
+	p, ok := rel.Pipeline(job.Pipeline)
+	if !ok {
+		return freshet.Errorf(freshet.NotFound, "release %s has no pipeline %s any more", rel.ID(), job.Pipeline)
+	}
+	prediction, err := o.predict(ctx, rel, p, release.Request{Pipeline: job.Pipeline, Entity: job.Entity, Explain: true}, &job)
+	if err != nil {
+		return err
+	}
+	_, err = o.Predictions.Put(ctx, prediction)
+	return err
+}
+
+// Predict makes the prediction that req asks for, with the release rel. It is not stored. InvalidArgument and NotFound
+// name what is wrong with req.
+func (o *Orchestrator) Predict(ctx context.Context, rel *release.Opened, req release.Request) (freshet.Prediction, error) {
+	p, ok := rel.Pipeline(req.Pipeline)
+	if !ok {
+		return freshet.Prediction{}, freshet.FieldErrorf(freshet.NotFound, "pipeline", "no pipeline %q in release %s", req.Pipeline, rel.ID())
+	}
+	if req.Entity.Kind != p.Entity {
+		return freshet.Prediction{}, freshet.FieldErrorf(freshet.InvalidArgument, "entity", "pipeline %s is about %s, not %s", p.Name, p.Entity, req.Entity.Kind)
+	}
+	prediction, err := o.predict(ctx, rel, p, req, nil)
+	if err != nil && errors.Is(err, context.DeadlineExceeded) {
+		return prediction, freshet.Errorf(freshet.DeadlineExceeded, "pipeline %s: %w", p.Name, err)
+	}
+	return prediction, err
+}

@@ -1,0 +1,371 @@
+package project_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/internal/project"
+)
+
+// example is the example of docs, without what this version does not read.
+const example = `
+project: calm
+
+entities:
+  user:    { key: user_id }
+  content: { key: content_id }
+
+events:
+  play:      { keys: [user_id, content_id], fields: { category: string, seconds: float, completed: bool } }
+  search:    { keys: [user_id],             fields: { query: string } }
+  biometric: { keys: [user_id],             fields: { heart_rate: float, steps: int } }
+
+lateness: 12h                  # how far event time may lag
+
+views:
+  session:
+    entity: user
+    from: play
+    window: session 30m
+    features:
+      plays: count()
+      sleep_bounce_rate: mean(seconds < 30, category == "Sleep")
+      recent: last(content_id, 5)
+  activity:
+    entity: user
+    from: play
+    where: seconds >= 5
+    window: [sliding 10m, sliding 1h, sliding 24h]
+    features:
+      plays: count()
+      seconds: sum(seconds)
+  body:
+    entity: user
+    from: biometric
+    window: sliding 10m
+    features:
+      heart_rate_slope: slope(heart_rate)
+      steps: sum(steps)
+  popularity:
+    entity: content
+    from: play
+    window: sliding 24h
+    features:
+      starts: count()
+      completion_rate: smooth(count(completed), count(), 0.6, 5)
+
+tables:
+  profile:    { entity: user,    file: data/profile.csv,  columns: { tenure_days: int, locale: string } }
+  user_index: { entity: user,    file: data/users.csv,    columns: { sequence: int } }
+  catalog:    { entity: content, file: data/catalog.csv,  columns: { title: string, category: string, minutes: float } }
+
+models:
+  ranker: { path: models/ranker }
+
+pipelines:
+  today:
+    from: [play, search]
+    entity: user
+    candidates: catalog
+    keep: candidate.content_id not in session.recent
+    model: ranker
+    inputs:
+      heart_rate_slope: body.heart_rate_slope
+      minutes: candidate.minutes
+      starts_24h: popularity.starts
+      tenure_days: profile.tenure_days
+      hour: hour(now)
+    top: 20
+    pull: { expires: 24h, flags: [today_tab] }
+  next_step:
+    from: play
+    where: completed
+    entity: user
+    candidates: catalog
+    model: ranker
+    top: 1
+`
+
+func parse(t testing.TB, text string) *project.Project {
+	t.Helper()
+	p, err := project.Parse("freshet.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestExample(t *testing.T) {
+	t.Parallel()
+	p := parse(t, example)
+	if p.Name != "calm" || p.Lateness != 12*time.Hour || p.Dir != "" || string(p.Text) != example || !strings.HasPrefix(string(p.Digest), "sha256:") {
+		t.Errorf("%s, lateness %s, digest %s", p.Name, p.Lateness, p.Digest)
+	}
+	var views []string
+	for _, v := range p.Views {
+		views = append(views, string(v.Name()))
+	}
+	if !slices.Equal(views, []string{"session", "activity", "body", "popularity"}) {
+		t.Errorf("views %q", views)
+	}
+	today, ok := p.Pipeline("today")
+	if !ok || today.Top != 20 || today.Expires != 24*time.Hour || !slices.Equal(today.Flags, []string{"today_tab"}) || today.Candidates != "catalog" ||
+		!slices.Equal(today.From, []freshet.EventType{"play", "search"}) || today.Model != "ranker" || today.Entity != "user" {
+		t.Errorf("%+v", today)
+	}
+	if m, ok := p.Model("ranker"); !ok || m.Path != "models/ranker" {
+		t.Errorf("model %+v", m)
+	}
+	if c, ok := p.Table("catalog"); !ok || c.File != "data/catalog.csv" || len(c.Spec.Columns) != 4 || c.Spec.Columns[0].Name != "content_id" ||
+		!slices.Equal(c.Spec.KeyFields, []string{"content_id"}) {
+		t.Errorf("table %+v", c)
+	}
+	if u, ok := p.Table("user_index"); !ok || len(u.Spec.Columns) != 1 || !u.Spec.Columns[0].Int || u.Spec.Name != "user_index" {
+		t.Errorf("table %+v", u)
+	}
+	if e, ok := p.Entity("user"); !ok || !slices.Equal(e.KeyFields, []string{"user_id"}) {
+		t.Errorf("entity %+v", e)
+	}
+	if e, ok := p.Event("search"); !ok || len(e.Fields) != 1 {
+		t.Errorf("event %+v", e)
+	}
+	if _, ok := p.View("nothing"); ok {
+		t.Error("a view that is not there")
+	}
+}
+
+// Only project and entities must be there.
+func TestSmallest(t *testing.T) {
+	t.Parallel()
+	p := parse(t, "project: p\nentities: {user: {key: user_id}}\n")
+	if p.Lateness != project.DefaultLateness || p.Schema == nil {
+		t.Errorf("%+v", p)
+	}
+}
+
+// Each change of the example is found where it was made. A place is given as the text that begins there.
+func TestPlaces(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, from, to string
+		at             string // the error is where this begins, after the change
+		words          string
+	}{
+		{"unknown key", "    window: session 30m", "    windw: session 30m", "windw", "did you mean window?"},
+		{"missing key", "    window: session 30m\n", "", "entity: user\n    from: play\n    features", "window is missing"},
+		{"unknown section", "lateness: 12h", "latness: 12h", "latness", "did you mean lateness?"},
+		{"unknown entity", "    entity: content", "    entity: contnt", "contnt", "did you mean content?"},
+		{"unknown event type", "from: biometric", "from: [biometic]", "biometic", "did you mean biometric?"},
+		{"key of another entity", "    from: biometric", "    from: [biometric, play, play]", "play]", "twice"},
+		{"event without the key", "    entity: content\n    from: play", "    entity: content\n    from: search", "search\n    window: sliding 24h", "content_id"},
+		{"bad name", "  body:", "  Body:", "Body:", "Body is no name"},
+		{"bad type", "steps: int", "steps: integer", "integer", "no such type"},
+		{"type of vector", "steps: int", "steps: vector 0", "vector 0", "vector 0"},
+		{"unknown field", "slope(heart_rate)", "slope(heart_rte)", "heart_rte", "did you mean heart_rate?"},
+		{"unknown function", "slope(heart_rate)", "slop(heart_rate)", "slop(", "did you mean slope?"},
+		{"field in where", "where: seconds >= 5", "where: secnds >= 5", "secnds", "did you mean seconds?"},
+		{"where is no bool", "where: seconds >= 5", "where: seconds + 5", "seconds + 5", "bool"},
+		{"quoted expression", "count(completed), count()", "count(completed), cunt()", "cunt", "did you mean count?"},
+		{"double quotes", `plays: count()
+      sleep`, `plays: "1 + sum(seconds * \"é\")"
+      sleep`, `* \"é`, "string"},
+		{"single quotes", "where: seconds >= 5", "where: 'category == ''x'' and sec > 1'", "sec > 1", "sec"},
+		{"block", "where: seconds >= 5", "where: |\n      category == \"x\"\n        and sec > 1", "sec > 1", "sec"},
+		{"folded", "where: seconds >= 5", "where: >-\n      category == \"x\"\n      and sec > 1", "sec > 1", "sec"},
+		{"plain over two lines", "where: seconds >= 5", "where: category == \"x\"\n      and sec > 1", "sec > 1", "sec"},
+		{"window", "window: sliding 24h", "window: sliding 401d", "sliding 401d", "401d"},
+		{"window in a list", "sliding 1h, ", "sliding 0s, ", "sliding 0s, ", "0s"},
+		{"lateness", "lateness: 12h", "lateness: 600", "600", "30s"},
+		{"lateness too long", "lateness: 12h", "lateness: 401d", "401d", "400d"},
+		{"duplicate", "  search:    {", "  play:    {", "play:    {", "twice"},
+		{"list for a text", "entity: content\n", "entity: [content]\n", "[content]\n", "text"},
+		{"text for a map", "models:\n  ranker: { path: models/ranker }", "models: ranker", "ranker\n\npipe", "map"},
+		{"table entity", "profile:    { entity: user,", "profile:    { entity: usr,", "usr,", "did you mean user?"},
+		{"column type", "sequence: int", "sequence: strings", "strings", "no such type of column"},
+		{"column is the key", "sequence: int", "user_id: string", "user_id: string", "key"},
+		{"table is a view", "  user_index: {", "  session: {", "session: {", "another name"},
+		{"reserved view", "  body:", "  event:", "event:\n", "another name"},
+		{"absolute file", "file: data/profile.csv", "file: /etc/passwd", "/etc/passwd", "below its folder"},
+		{"file outside", "path: models/ranker", "path: ../ranker", "../ranker", "below its folder"},
+		{"unknown table", "candidates: catalog\n    keep", "candidates: catlog\n    keep", "catlog", "did you mean catalog?"},
+		{"unknown model", "model: ranker\n    top", "model: rankr\n    top", "rankr", "did you mean ranker?"},
+		{"top without candidates", "    candidates: catalog\n    model", "    model", "1\n", "top needs candidates"},
+		{"keep is no bool", "keep: candidate.content_id not in session.recent", "keep: candidate.minutes", "candidate.minutes\n    model", "bool"},
+		{"trigger", "where: completed", "where: complete", "complete\n", "did you mean completed?"},
+		{"trigger is no bool", "where: completed", "where: seconds", "seconds\n    entity: user\n    candidates", "bool"},
+		{"unknown feature", "body.heart_rate_slope", "body.heart_rate_slop", "body.heart_rate_slop\n", "did you mean body.heart_rate_slope?"},
+		{"unknown column", "profile.tenure_days", "1 + profile.tenure", "profile.tenure\n", "did you mean profile.tenure_days?"},
+		{"list for a column", "profile.tenure_days", "session.recent", "session.recent\n      hour", "list of string"},
+		{"text for a column", "profile.tenure_days", "candidate.title", "candidate.title\n", "string"},
+		{"time for a column", "hour(now)", "now", "now\n", "time"},
+		{"hour of a number", "hour(now)", "hour(candidate.minutes)", "hour(candidate", "one time"},
+		{"field of another type", "hour(now)", "event.steps", "event.steps", "event.steps"},
+		{"aggregate", "hour(now)", "count()", "count()\n    top", "count"},
+		{"context alone", "hour(now)", "context", "context\n", "context."},
+		{"broken", "hour(now)", "'hour(now'", "'\n    top", "early"},
+		{"input without value", "hour(now)", "{ vlue: 1 }", "vlue", "did you mean value?"},
+		{"top", "top: 20", "top: 0", "0\n    pull", "1 to 1000"},
+		{"top is a text", "top: 20", `top: "20"`, `"20"`, "1 to 1000"},
+		{"expires", "expires: 24h", "expires: soon", "soon", "duration"},
+		{"flag", "flags: [today_tab]", "flags: [Today]", "Today", "no name"},
+		{"flag twice", "flags: [today_tab]", "flags: [a, a]", "a] }", "twice"},
+		{"push", "    top: 1\n", "    push: { title: x }\n", "push:", "not available"},
+		{"fallback", "    top: 1\n", "    fallback: catalog by minutes\n", "fallback:", "not available"},
+		{"debounce", "    top: 1\n", "    debounce: 1m\n", "debounce:", "not available"},
+		{"required", "hour(now)", "{ value: hour(now), required: true }", "required", "not available"},
+		{"table push", "file: data/profile.csv", "push: true", "push", "not available"},
+		{"parquet", "data/profile.csv", "data/profile.parquet", "data/profile.parquet", "not available"},
+		{"segment", "lateness: 12h", "segment: {}\nlateness: 12h", "segment", "not available"},
+		{"alias", "path: models/ranker", "path: *x", "*x", "aliases"},
+		{"anchor", "path: models/ranker", "path: &x models/ranker", "&x", "aliases"},
+		{"merge", "path: models/ranker", "<<: {path: x}", "<<", "merge"},
+		{"tag", "path: models/ranker", "path: !!str x", "!!str", "tags"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			text := strings.Replace(example, tt.from, tt.to, 1)
+			if text == example {
+				t.Fatalf("%q is not in the example", tt.from)
+			}
+			_, err := project.Parse("freshet.yaml", []byte(text))
+			issues, ok := errors.AsType[project.Errors](err)
+			if !ok {
+				t.Fatalf("error %v", err)
+			}
+			want := text[:strings.Index(text, tt.at)]
+			line, column := 1+strings.Count(want, "\n"), len([]rune(want[strings.LastIndex(want, "\n")+1:]))+1
+			i := issues[0]
+			if len(issues) != 1 || i.Line != line || i.Column != column || !strings.Contains(i.Message, tt.words) {
+				t.Errorf("%v\nwants only an error at %d:%d with %q", err, line, column, tt.words)
+			}
+		})
+	}
+}
+
+// All problems are told at once, in the order of the file.
+func TestManyProblems(t *testing.T) {
+	t.Parallel()
+	text := strings.NewReplacer("key: user_id", "key: User", "seconds >= 5", "5", "top: 20", "top: many", "models/ranker", "/ranker").Replace(example)
+	_, err := project.Parse("x.yaml", []byte(text))
+	issues, ok := errors.AsType[project.Errors](err)
+	if !ok || len(issues) < 3 {
+		t.Fatal(err)
+	}
+	if !slices.IsSortedFunc(issues, func(a, b project.Issue) int { return a.Line - b.Line }) {
+		t.Error(err)
+	}
+	if got := len(strings.Split(err.Error(), "\n")); got != len(issues) {
+		t.Errorf("%d lines for %d problems", got, len(issues))
+	}
+	if first := issues[0].String(); !strings.HasPrefix(first, "x.yaml:5:") {
+		t.Error(first)
+	}
+}
+
+func TestBadSyntax(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct{ text, words string }{
+		"empty":            {"", "empty"},
+		"comment":          {"# nothing\n", "empty"},
+		"list":             {"- a\n", "expected keys"},
+		"text":             {"calm", "expected keys"},
+		"open list":        {"project: [calm\n", "1:10: not YAML"},
+		"two values":       {"project: a: b\n", "not YAML"},
+		"two documents":    {"project: a\n---\nproject: b\n", "second document"},
+		"not UTF-8":        {"project: \xff\n", "UTF-8"},
+		"no entities":      {"project: a\n", "entities is missing"},
+		"empty entities":   {"project: a\nentities: {}\n", "at least one"},
+		"null entity":      {"project: a\nentities:\n  user:\n", "expected keys"},
+		"no key":           {"project: a\nentities:\n  user: {}\n", "key is missing"},
+		"empty key list":   {"project: a\nentities:\n  user: {key: []}\n", "empty"},
+		"key twice":        {"project: a\nentities:\n  user: {key: [id, id]}\n", "twice"},
+		"project is a map": {"project: {}\nentities: {user: {key: id}}\n", "text"},
+		"project name":     {"project: Calm App\nentities: {user: {key: id}}\n", "Calm App is no name"},
+		"key of a list":    {"project: a\nentities: {user: {key: [[id]]}}\n", "text"},
+		"complex key":      {"? [a]\n: b\n", "not YAML"},
+		"deep lists":       {strings.Repeat("[", 5000), "deep"},
+		"deep maps":        {strings.Repeat("{a: ", 5000), "deep"},
+		"deep dashes":      {strings.Repeat("- ", 5000), "deep"},
+		"deep blocks":      {deepBlocks(200), "deep"},
+		"many words":       {strings.Repeat("- a\n", 60_000), "more than"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := project.Parse("freshet.yaml", []byte(tt.text))
+			if _, ok := errors.AsType[project.Errors](err); !ok || !strings.Contains(err.Error(), tt.words) {
+				t.Errorf("%v; want %q", err, tt.words)
+			}
+		})
+	}
+	if _, err := project.Parse("freshet.yaml", make([]byte, project.MaxBytes+1)); freshet.CodeOf(err) != freshet.TooLarge {
+		t.Error(err)
+	}
+}
+
+func deepBlocks(n int) string {
+	var b strings.Builder
+	for i := range n {
+		b.WriteString(strings.Repeat(" ", i) + "a:\n")
+	}
+	return b.String()
+}
+
+func TestLoad(t *testing.T) {
+	t.Parallel()
+	const small = "project: p\nentities: {user: {key: user_id}}\n"
+	write := func(dir, name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	dir := t.TempDir()
+	if _, err := project.Load(dir); freshet.CodeOf(err) != freshet.NotFound {
+		t.Errorf("empty folder: %v", err)
+	}
+	if _, err := project.Load(filepath.Join(dir, "nothing.yaml")); freshet.CodeOf(err) != freshet.NotFound {
+		t.Errorf("no file: %v", err)
+	}
+	only := write(dir, "only.yaml", small)
+	for _, path := range []string{dir, only} {
+		if p, err := project.Load(path); err != nil || p.Dir != dir || p.Name != "p" {
+			t.Errorf("%s: %+v, %v", path, p, err)
+		}
+	}
+	write(dir, "other.yaml", small)
+	if _, err := project.Load(dir); freshet.CodeOf(err) != freshet.NotFound {
+		t.Errorf("two files: %v", err)
+	}
+	usual := write(dir, project.FileName, "project: 5x\nentities: {user: {key: user_id}}\n")
+	if _, err := project.Load(dir); err == nil || !strings.HasPrefix(err.Error(), usual+":1:10: ") {
+		t.Errorf("%v", err)
+	}
+}
+
+// Whatever the text, there is a project or an error.
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(example))
+	f.Add([]byte(`{"project":"p","entities":{"user":{"key":"user_id"}},"views":{"v":{"where":"a\u00e9 > \"x"}}}`))
+	f.Add([]byte("project: |\n  a\n  b\nentities: &a {<<: *a}\n? x\n: !!int 5\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		p, err := project.Parse("f", text)
+		if (p == nil) == (err == nil) {
+			t.Errorf("%v, %v", p, err)
+		}
+		if issues, ok := errors.AsType[project.Errors](err); ok {
+			for _, i := range issues {
+				if i.Line < 1 || i.Column < 1 {
+					t.Errorf("%+v", i)
+				}
+			}
+		}
+	})
+}

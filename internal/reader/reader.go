@@ -1,0 +1,130 @@
+// Package reader is a kit: the values of feature views for one entity at a moment T. It takes them from the stored rows
+// where those know the moment, else from the event log, through the same code of package feature. It keeps nothing.
+package reader
+
+import (
+	"context"
+	"errors"
+
+	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/eventlog"
+	"github.com/freshet-ml/freshet/feature"
+	"github.com/freshet-ml/freshet/feature/expression"
+	"github.com/freshet-ml/freshet/featurestore"
+	"github.com/freshet-ml/freshet/internal/release"
+)
+
+// maxHistory bounds the events of one key that a read of the past holds in memory.
+const maxHistory = 100_000
+
+// Reader reads values. It may be used concurrently.
+type Reader struct {
+	rows *featurestore.Store
+	log  *eventlog.Log
+}
+
+// New returns a Reader over the rows and the log that they were made of.
+func New(rows *featurestore.Store, log *eventlog.Log) *Reader { return &Reader{rows: rows, log: log} }
+
+// Values appends to dst all features of views, in order, for the entity with key at the moment at; the views are of one
+// entity kind. With known, only events that had arrived by then count.
+//
+// A moment before an entity's last event is answered from the log, which reads all events of the partition.
+func (r *Reader) Values(ctx context.Context, rel *release.Opened, views []*feature.View, key freshet.Key, at freshet.Timestamp, known bool, dst []expression.Value) ([]expression.Value, error) {
+	if len(views) == 0 {
+		return dst, nil
+	}
+	if known {
+		return r.history(ctx, rel, views, key, at, known, dst)
+	}
+	var ids [16]freshet.ViewID
+	var rows [16]freshet.Row
+	stored, err := r.rows.Get(ctx, rows[:0], key, viewIDs(ids[:0], views)...)
+	if err != nil {
+		return dst, err
+	}
+	start := len(dst)
+	for i, v := range views {
+		dst, err = read(rel, v, stored[i].Data, at, dst)
+		if errors.Is(err, feature.ErrHistory) {
+			return r.history(ctx, rel, views, key, at, known, dst[:start])
+		}
+		if err != nil {
+			return dst[:start], freshet.Errorf("", "view %s of %q: %w", v.Name(), key, err)
+		}
+	}
+	return dst, nil
+}
+
+func viewIDs(dst []freshet.ViewID, views []*feature.View) []freshet.ViewID {
+	for _, v := range views {
+		dst = append(dst, v.ID())
+	}
+	return dst
+}
+
+func read(rel *release.Opened, v *feature.View, data []byte, at freshet.Timestamp, dst []expression.Value) ([]expression.Value, error) {
+	s := rel.Scratch(v)
+	defer rel.ReturnScratch(v, s)
+	return v.Read(s, data, at, dst)
+}
+
+// history computes the values from the events of key, which it picks out of its partition.
+func (r *Reader) history(ctx context.Context, rel *release.Opened, views []*feature.View, key freshet.Key, at freshet.Timestamp, known bool, dst []expression.Value) ([]expression.Value, error) {
+	events, err := r.events(ctx, rel, freshet.Entity{Kind: views[0].Entity(), Key: key})
+	if err != nil {
+		return dst, err
+	}
+	for _, v := range views {
+		s := rel.Scratch(v)
+		dst, err = v.Compute(s, events, at, known, dst)
+		rel.ReturnScratch(v, s)
+		if err != nil {
+			return dst, freshet.Errorf("", "view %s of %q at %s: %w", v.Name(), key, at, err)
+		}
+	}
+	return dst, nil
+}
+
+func (r *Reader) events(ctx context.Context, rel *release.Opened, e freshet.Entity) ([]feature.HistoricEvent, error) {
+	schema := rel.Project().Schema
+	partition := freshet.PartitionOf(e.Key)
+	var events []feature.HistoricEvent
+	var records []eventlog.Record
+	for from := freshet.Offset(1); ; from = records[len(records)-1].Offset + 1 {
+		var err error
+		if records, err = r.log.Read(ctx, records[:0], partition, from, 1024); err != nil {
+			return nil, err
+		}
+		if len(records) == 0 {
+			return events, nil
+		}
+		for i := range records {
+			if records[i].Entity != e {
+				continue
+			}
+			rec := schema.NewRecord()
+			if err := schema.DecodeEvent(&records[i].Event, rec); err != nil {
+				continue // of a type that the project no longer has; the receiver has counted it
+			}
+			if len(events) == maxHistory {
+				return nil, freshet.Errorf(freshet.Unprocessable, "%s has more than %d events; a read of its past is not possible", e, maxHistory)
+			}
+			events = append(events, feature.HistoricEvent{Record: rec, MaxEventTime: records[i].MaxEventTime})
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// RowInfo tells about the stored row of key in v: the event time of its last event and its offset. ok is false without a
+// row.
+func (r *Reader) RowInfo(ctx context.Context, v *feature.View, key freshet.Key) (last freshet.Timestamp, offset freshet.Offset, ok bool, err error) {
+	rows, err := r.rows.Get(ctx, nil, key, v.ID())
+	if err != nil || rows[0].Data == nil {
+		return 0, 0, false, err
+	}
+	last, err = v.LastEventTime(rows[0].Data)
+	return last, rows[0].Offset, err == nil, err
+}

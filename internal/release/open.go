@@ -1,0 +1,268 @@
+package release
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/feature"
+	"github.com/freshet-ml/freshet/feature/expression"
+	"github.com/freshet-ml/freshet/internal/project"
+	"github.com/freshet-ml/freshet/internal/table"
+	"github.com/freshet-ml/freshet/modelruntime"
+)
+
+// Open loads the tables and models that p names, binds its pipelines to them, and gives the whole as a release that has no
+// name yet. The error joins everything that is wrong: a missing file, a table without a column, a model input that nothing gives.
+func Open(p *project.Project, runtimes []modelruntime.Runtime) (*Opened, error) {
+	o := &Opened{
+		project: p,
+		tables:  map[freshet.TableName]*table.Table{},
+		models:  map[freshet.ModelName]*Model{},
+	}
+	var problems []error
+	for _, t := range p.Tables {
+		opened, err := openTable(p, t)
+		if err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		o.tables[t.Name] = opened
+	}
+	for _, m := range p.Models {
+		opened, err := openModel(p, m, runtimes)
+		if err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		o.models[m.Name] = opened
+	}
+	if len(problems) > 0 {
+		o.Close()
+		return nil, errors.Join(problems...)
+	}
+	for _, pipeline := range p.Pipelines {
+		bound, err := o.bind(pipeline)
+		if err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		o.pipelines = append(o.pipelines, bound)
+	}
+	if len(problems) > 0 {
+		o.Close()
+		return nil, errors.Join(problems...)
+	}
+	o.route()
+	o.pool()
+	o.describe()
+	return o, nil
+}
+
+// Name says under which name and since when the release is known. It is called before the release goes live.
+func (o *Opened) Name(id freshet.ReleaseID, created freshet.Timestamp) {
+	o.manifest.ID, o.manifest.CreatedAt = id, created
+}
+
+// Close frees the models. Nothing of the release may be used afterwards.
+func (o *Opened) Close() error {
+	var errs []error
+	for _, m := range o.models {
+		errs = append(errs, m.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func openTable(p *project.Project, t project.Table) (*table.Table, error) {
+	// A project file may come from elsewhere: it reads below its own folder only.
+	root, err := os.OpenRoot(p.Dir)
+	if err != nil {
+		return nil, freshet.FieldErrorf(freshet.NotFound, "tables."+string(t.Name), "table %s: %w", t.Name, err)
+	}
+	defer root.Close()
+	f, err := root.Open(t.File)
+	if err != nil {
+		return nil, freshet.FieldErrorf(freshet.NotFound, "tables."+string(t.Name), "table %s: %w", t.Name, err)
+	}
+	defer f.Close()
+	opened, err := table.ReadCSV(f, t.Spec)
+	if err != nil {
+		return nil, freshet.FieldErrorf("", "tables."+string(t.Name), "table %s: %s: %w", t.Name, t.File, err)
+	}
+	return opened, nil
+}
+
+func openModel(p *project.Project, m project.Model, runtimes []modelruntime.Runtime) (*Model, error) {
+	fail := func(err error) (*Model, error) {
+		return nil, freshet.FieldErrorf("", "models."+string(m.Name), "model %s: %w", m.Name, err)
+	}
+	files, err := modelruntime.FilesAt(filepath.Join(p.Dir, filepath.FromSlash(m.Path)))
+	if err != nil {
+		return fail(err)
+	}
+	defer files.Close()
+	digest, err := modelruntime.Digest(files)
+	if err != nil {
+		return fail(err)
+	}
+	opened, err := modelruntime.Open(files, runtimes)
+	if err != nil {
+		return fail(err)
+	}
+	return &Model{Name: m.Name, Digest: digest, Model: opened}, nil
+}
+
+func (o *Opened) bind(p *project.Pipeline) (*Pipeline, error) {
+	model := o.models[p.Model]
+	columns := make([]string, len(model.Signature().Inputs))
+	for i, c := range model.Signature().Inputs {
+		columns[i] = c.Name
+	}
+	plan, err := p.Bind(columns)
+	if err != nil {
+		return nil, freshet.FieldErrorf("", "pipelines."+string(p.Name), "pipeline %s: %w", p.Name, err)
+	}
+	bound := &Pipeline{Pipeline: p, Plan: plan, Model: model, Ranked: o.tables[p.Candidates]}
+	for _, u := range plan.Tables {
+		lookup := newLookup(o.tables[u.Table], u)
+		switch {
+		case u.Candidate && u.Table == p.Candidates:
+			bound.Candidate = lookup
+		case u.Candidate:
+			bound.CandidateLookups = append(bound.CandidateLookups, lookup)
+		default:
+			bound.EntityLookups = append(bound.EntityLookups, lookup)
+		}
+	}
+	for _, u := range plan.Views {
+		if u.Candidate {
+			bound.CandidateViews = append(bound.CandidateViews, u)
+			continue
+		}
+		bound.EntityViews = append(bound.EntityViews, u)
+	}
+	return bound, nil
+}
+
+// route says for each event type where its events go.
+func (o *Opened) route() {
+	o.kinds = map[freshet.EventType][]freshet.EntityKind{}
+	o.routes = map[freshet.EventType]map[freshet.EntityKind]Route{}
+	for _, e := range o.project.Events {
+		o.routes[e.Type] = map[freshet.EntityKind]Route{}
+		for _, entity := range o.project.Entities {
+			r := o.routeTo(e.Type, entity.Kind)
+			if r.Views == nil && r.Pipelines == nil {
+				continue
+			}
+			o.routes[e.Type][entity.Kind] = r
+			o.kinds[e.Type] = append(o.kinds[e.Type], entity.Kind)
+		}
+		if o.kinds[e.Type] == nil {
+			o.kinds[e.Type] = firstKind(o.project.Entities, e)
+		}
+	}
+}
+
+func (o *Opened) routeTo(t freshet.EventType, kind freshet.EntityKind) Route {
+	var r Route
+	for _, v := range o.project.Views {
+		if v.Entity() == kind && v.Listens(t) {
+			r.Views = append(r.Views, v)
+			r.ViewIDs = append(r.ViewIDs, v.ID())
+		}
+	}
+	for _, p := range o.pipelines {
+		if p.Entity == kind && slices.Contains(p.From, t) {
+			r.Pipelines = append(r.Pipelines, p)
+		}
+	}
+	return r
+}
+
+func firstKind(entities []feature.EntitySpec, e feature.EventSpec) []freshet.EntityKind {
+	for _, entity := range entities {
+		has := func(field string) bool { return slices.Contains(e.Keys, field) }
+		if !slices.ContainsFunc(entity.KeyFields, func(f string) bool { return !has(f) }) {
+			return []freshet.EntityKind{entity.Kind}
+		}
+	}
+	return nil
+}
+
+func (o *Opened) pool() {
+	schema := o.project.Schema
+	o.records.New = func() any { return schema.NewRecord() }
+	o.scratches = map[freshet.ViewID]*sync.Pool{}
+	for _, v := range o.project.Views {
+		o.scratches[v.ID()] = &sync.Pool{New: func() any { return v.NewScratch() }}
+	}
+}
+
+func (o *Opened) describe() {
+	m := freshet.Release{
+		Project:   o.project.Digest,
+		Views:     map[freshet.ViewName]freshet.Digest{},
+		Models:    map[freshet.ModelName]freshet.Digest{},
+		Tables:    map[freshet.TableName]freshet.Digest{},
+		Pipelines: map[freshet.PipelineName]freshet.Digest{},
+	}
+	for _, v := range o.project.Views {
+		m.Views[v.Name()] = v.Digest()
+	}
+	for name, model := range o.models {
+		m.Models[name] = model.Digest
+	}
+	for name, t := range o.tables {
+		m.Tables[name] = t.Digest()
+	}
+	for _, p := range o.pipelines {
+		m.Pipelines[p.Name] = p.Digest
+	}
+	m.Digest = digest(m)
+	o.manifest = m
+}
+
+// digest is the SHA-256 of the manifest's content as JSON, without its name and time: the same content has the same
+// digest on every machine.
+func digest(m freshet.Release) freshet.Digest {
+	m.ID, m.CreatedAt, m.Digest = "", 0, ""
+	b, err := json.Marshal(m) // maps are written in the order of their keys
+	if err != nil {
+		panic(err) // only strings in it
+	}
+	return freshet.Digest(fmt.Sprintf("sha256:%x", sha256.Sum256(b)))
+}
+
+// ParseContext turns the context object of a request into values. Numbers, texts and booleans are good.
+func ParseContext(raw map[string]json.RawMessage) (map[string]expression.Value, error) {
+	values := make(map[string]expression.Value, len(raw))
+	for name, b := range raw {
+		var v any
+		if err := json.Unmarshal(b, &v); err != nil {
+			return nil, freshet.FieldErrorf(freshet.InvalidArgument, "context."+name, "context.%s: %w", name, err)
+		}
+		switch v := v.(type) {
+		case nil:
+			values[name] = expression.Value{}
+		case float64:
+			values[name] = expression.Value{Kind: expression.Number, Num: v}
+		case string:
+			values[name] = expression.Value{Kind: expression.String, Str: v}
+		case bool:
+			values[name] = expression.Value{Kind: expression.Bool}
+			if v {
+				values[name] = expression.Value{Kind: expression.Bool, Num: 1}
+			}
+		default:
+			return nil, freshet.FieldErrorf(freshet.InvalidArgument, "context."+name, "context.%s: expected a number, a text or true or false", name)
+		}
+	}
+	return values, nil
+}

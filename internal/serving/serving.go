@@ -1,0 +1,112 @@
+// Package serving is the layer that runs the models of a release: it warms them before the release goes live, checks what
+// goes in and what comes out, and measures. It never chooses a model and never fetches a feature.
+package serving
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/internal/release"
+)
+
+// Server runs models. It may be used concurrently.
+type Server struct {
+	seconds *prometheus.HistogramVec
+	rows    *prometheus.CounterVec
+	failed  *prometheus.CounterVec
+}
+
+// New returns a Server that reports to reg.
+func New(reg prometheus.Registerer) *Server {
+	s := &Server{
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "freshet_model_seconds", Help: "Time of one call of a model, however many rows it scores.",
+			Buckets: prometheus.ExponentialBuckets(1e-6, 4, 12),
+		}, []string{"model"}),
+		rows:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "freshet_model_rows_total", Help: "Rows scored."}, []string{"model"}),
+		failed: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "freshet_model_failures_total", Help: "Calls of a model that failed."}, []string{"model"}),
+	}
+	reg.MustRegister(s.seconds, s.rows, s.failed)
+	return s
+}
+
+// warmRows is how many rows a model scores before it goes live: enough to touch all of it.
+const warmRows = 64
+
+// Warm runs each model of o once on rows without any value, and on zeros where it does not take missing ones. A model
+// that cannot even answer these must not go live.
+func (s *Server) Warm(ctx context.Context, o *release.Opened) error {
+	for _, m := range o.Models() {
+		in := make([]float64, warmRows*len(m.Signature().Inputs))
+		out := make([]float64, warmRows*len(m.Signature().Outputs))
+		if err := s.Score(ctx, m, in, out); err != nil {
+			return freshet.Errorf("", "warm up: %w", err)
+		}
+	}
+	return nil
+}
+
+// Score answers rows as modelruntime.Model.Predict does. A missing value of a required column is InvalidArgument
+// naming the column, a panic of the runtime and an answer that is no number are Internal.
+func (s *Server) Score(ctx context.Context, m *release.Model, inputs, outputs []float64) (err error) {
+	start := time.Now()
+	defer func() {
+		if p := recover(); p != nil {
+			err = freshet.Errorf(freshet.Internal, "model %s: panic: %v", m.Label(), p)
+		}
+		if err != nil {
+			s.failed.WithLabelValues(string(m.Name)).Inc()
+			return
+		}
+		s.seconds.WithLabelValues(string(m.Name)).Observe(time.Since(start).Seconds())
+		s.rows.WithLabelValues(string(m.Name)).Add(float64(len(outputs) / len(m.Signature().Outputs)))
+	}()
+	if err := checkRequired(m, inputs); err != nil {
+		return err
+	}
+	if err := m.Predict(ctx, inputs, outputs); err != nil {
+		return freshet.Errorf("", "model %s: %w", m.Label(), err)
+	}
+	for i, v := range outputs {
+		if math.IsNaN(v) {
+			return freshet.Errorf(freshet.Internal, "model %s: row %d: the answer is not a number", m.Label(), i/len(m.Signature().Outputs))
+		}
+	}
+	return nil
+}
+
+// checkRequired refuses rows in which a required column is missing.
+func checkRequired(m *release.Model, inputs []float64) error {
+	columns := m.Signature().Inputs
+	if len(columns) == 0 || len(inputs)%len(columns) != 0 {
+		return freshet.Errorf(freshet.InvalidArgument, "model %s: %d inputs are no whole rows of %d columns", m.Label(), len(inputs), len(columns))
+	}
+	for j, c := range columns {
+		if !c.Required {
+			continue
+		}
+		for i := j; i < len(inputs); i += len(columns) {
+			if math.IsNaN(inputs[i]) {
+				return freshet.FieldErrorf(freshet.InvalidArgument, c.Name, "model %s: column %s is missing in row %d, and the model's signature requires it", m.Label(), c.Name, i/len(columns))
+			}
+		}
+	}
+	return nil
+}
+
+// Describe says which models o has, for a log line.
+func Describe(o *release.Opened) string {
+	text := ""
+	for i, m := range o.Models() {
+		if i > 0 {
+			text += ", "
+		}
+		text += fmt.Sprintf("%s (%d inputs)", m.Label(), len(m.Signature().Inputs))
+	}
+	return text
+}

@@ -1,0 +1,79 @@
+package modelruntime
+
+import (
+	"bytes"
+	"encoding/binary"
+)
+
+// foreign is a known format that no runtime reads.
+type foreign struct {
+	what   string
+	reason string // why it is not read, and what to do instead
+	python bool   // it may hold Python objects: what to do depends on the library that wrote it
+}
+
+func (f foreign) refusal() string { return f.what + ": " + f.reason }
+
+// foreignFormat recognises, after the runtimes have been asked, what users may have in hand. It looks at the first bytes
+// only: nothing of a pickle is ever interpreted.
+func foreignFormat(head []byte) (foreign, bool) {
+	const later = "not supported yet; save a LightGBM Booster as text, or a linear model as freshet.linear/1 JSON"
+	switch {
+	case isPickle(head):
+		return foreign{"a Python pickle", "it runs code when it is opened and is never read; log the model again with " +
+			"serialization_format=\"skops\", or a booster in its own format (LightGBM: log model.booster_)", true}, true
+	case bytes.HasPrefix(head, []byte("binf")):
+		return foreign{"XGBoost's old binary format", "not read; load it in XGBoost and save it again as .json or .ubj (save_model)", false}, true
+	case isXGBoostJSON(head):
+		return foreign{"an XGBoost model (JSON)", later, false}, true
+	case isXGBoostUBJSON(head):
+		return foreign{"an XGBoost model (UBJSON)", later, false}, true
+	case bytes.HasPrefix(head, []byte("PK\x03\x04")):
+		return foreign{"a zip file, such as skops writes", later, true}, true
+	case isONNX(head):
+		return foreign{"an ONNX model", later, false}, true
+	case bytes.HasPrefix(head, []byte("\x93NUMPY")):
+		return foreign{"a NumPy array, such as factors are", later, false}, true
+	case bytes.HasPrefix(head, []byte("\x89HDF\r\n\x1a\n")):
+		return foreign{"an HDF5 file, such as Keras writes", "not read; " + later, false}, true
+	}
+	return foreign{}, false
+}
+
+// isPickle knows protocols 2 to 5 by their first opcode, and the text of protocols 0 and 1 by how instances begin there.
+func isPickle(head []byte) bool {
+	if len(head) >= 2 && head[0] == 0x80 && head[1] >= 2 && head[1] <= 5 {
+		return true
+	}
+	return bytes.HasPrefix(head, []byte("ccopy_reg\n")) || bytes.HasPrefix(head, []byte("(i"))
+}
+
+func isXGBoostJSON(head []byte) bool {
+	return bytes.HasPrefix(bytes.TrimLeft(head, "\ufeff \t\r\n"), []byte("{")) && bytes.Contains(head, []byte(`"learner"`))
+}
+
+// isXGBoostUBJSON looks for an object whose first key has a length marker and is followed by its bytes.
+func isXGBoostUBJSON(head []byte) bool {
+	if len(head) < 3 || head[0] != '{' {
+		return false
+	}
+	widths := map[byte]int{'i': 1, 'U': 1, 'I': 2, 'l': 4, 'L': 8}
+	n, ok := widths[head[1]]
+	return ok && len(head) >= 2+n
+}
+
+// isONNX looks for the beginning of a protobuf ModelProto: field 1 (ir_version) is a small number, and then a known field.
+func isONNX(head []byte) bool {
+	if len(head) < 4 || head[0] != 0x08 {
+		return false
+	}
+	version, n := binary.Uvarint(head[1:])
+	if n <= 0 || version == 0 || version > 100 || 1+n >= len(head) {
+		return false
+	}
+	switch head[1+n] {
+	case 0x12, 0x1a, 0x22, 0x28, 0x32, 0x3a, 0x42: // producer name and version, domain, model version, doc, graph, opset
+		return true
+	}
+	return false
+}

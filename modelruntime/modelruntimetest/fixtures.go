@@ -1,0 +1,201 @@
+package modelruntimetest
+
+import (
+	"context"
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	freshet "github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/modelruntime"
+)
+
+// Fixtures is the directory of models that the real libraries saved: ../shared/fixtures beside the repository. It skips
+// the test if there is none.
+func Fixtures(t testing.TB) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for !exists(filepath.Join(dir, "go.mod")) {
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			t.Skip("no go.mod above the test's directory, so ../shared/fixtures cannot be found")
+		}
+		dir = parent
+	}
+	fixtures := filepath.Join(dir, "..", "shared", "fixtures")
+	if !exists(fixtures) {
+		t.Skipf("%s is absent: models saved by the real libraries are not compared", fixtures)
+	}
+	return fixtures
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// Golden is what the library that wrote a model answers: golden.json beside it.
+type Golden struct {
+	Name           string   `json:"name"`
+	Format         string   `json:"format"`
+	File           string   `json:"file"`   // "." for an MLflow directory
+	Expect         string   `json:"expect"` // ok, refuse, either
+	Columns        []string `json:"columns"`
+	Inputs         []row    `json:"inputs"`
+	Outputs        []row    `json:"outputs"`
+	Tolerance      float64  `json:"tolerance"`
+	RefuseMentions []string `json:"refuse_mentions"`
+	Dir            string   `json:"-"`
+}
+
+// row is the inputs or outputs of one row: a list of values, or one value.
+type row []value
+
+func (r *row) UnmarshalJSON(b []byte) error {
+	if b[0] == '[' {
+		return json.Unmarshal(b, (*[]value)(r))
+	}
+	*r = make(row, 1)
+	return json.Unmarshal(b, &(*r)[0])
+}
+
+// value is a number: null is NaN, false and true are 0 and 1, "Infinity" and "-Infinity" are what they say. Whatever else
+// there is, such as labels, is NaN too: no runtime answers it.
+type value float64
+
+func (v *value) UnmarshalJSON(b []byte) error {
+	known := map[string]float64{`"Infinity"`: math.Inf(1), `"-Infinity"`: math.Inf(-1), "true": 1, "false": 0}
+	if x, ok := known[string(b)]; ok {
+		*v = value(x)
+		return nil
+	}
+	var x float64
+	if string(b) == "null" || json.Unmarshal(b, &x) != nil {
+		x = math.NaN()
+	}
+	*v = value(x)
+	return nil
+}
+
+// ReadGolden reads the golden.json of a fixture.
+func ReadGolden(t testing.TB, dir string) Golden {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, "golden.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := Golden{Dir: dir}
+	if err := json.Unmarshal(text, &g); err != nil {
+		t.Fatalf("%s: %v", dir, err)
+	}
+	return g
+}
+
+// AllGolden reads the golden.json of every model among the fixtures.
+func AllGolden(t testing.TB) []Golden {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(Fixtures(t), "models", "*", "golden.json"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no models among the fixtures: %v", err)
+	}
+	var all []Golden
+	for _, f := range files {
+		all = append(all, ReadGolden(t, filepath.Dir(f)))
+	}
+	return all
+}
+
+// Check opens the fixture as its format says and compares signature and answers, or the words of the refusal.
+func (g Golden) Check(t *testing.T, runtimes []modelruntime.Runtime) {
+	t.Helper()
+	m, err := modelruntime.OpenPath(filepath.Join(g.Dir, g.File), runtimes)
+	if g.Expect == "refuse" || g.Expect == "either" && err != nil {
+		g.checkRefusal(t, err)
+		return
+	}
+	if err != nil {
+		t.Fatalf("open: %v", err)
+	}
+	defer m.Close()
+	g.CheckAnswers(t, m)
+}
+
+func (g Golden) checkRefusal(t *testing.T, err error) {
+	t.Helper()
+	if err == nil {
+		t.Fatal("the model was opened and should be refused")
+	}
+	if code := freshet.CodeOf(err); code != freshet.Unsupported {
+		t.Errorf("code %s of %v: expected %s", code, err, freshet.Unsupported)
+	}
+	for _, word := range g.RefuseMentions {
+		if !strings.Contains(strings.ToLower(err.Error()), strings.ToLower(word)) {
+			t.Errorf("%q does not mention %q", err, word)
+		}
+	}
+}
+
+// CheckAnswers compares columns and answers with the recorded ones: all rows at once, then each alone, which must give the
+// same bits.
+func (g Golden) CheckAnswers(t *testing.T, m modelruntime.Model) {
+	t.Helper()
+	s := m.Signature()
+	var names []string
+	for _, c := range s.Inputs {
+		names = append(names, c.Name)
+	}
+	if !slices.Equal(names, g.Columns) {
+		t.Fatalf("columns %v: expected %v", names, g.Columns)
+	}
+	width, classes := len(s.Inputs), len(s.Outputs)
+	inputs, want := flat(g.Inputs), flat(g.Outputs)
+	outputs, alone := make([]float64, len(g.Inputs)*classes), make([]float64, classes)
+	if len(want) != len(outputs) {
+		t.Fatalf("%d outputs %v: expected %d values for %d rows", classes, s.Outputs, len(want), len(g.Inputs))
+	}
+	if err := m.Predict(context.Background(), inputs, outputs); err != nil {
+		t.Fatalf("predict: %v", err)
+	}
+	for r := range g.Inputs {
+		if err := m.Predict(context.Background(), inputs[r*width:(r+1)*width], alone); err != nil {
+			t.Fatalf("row %d alone: %v", r, err)
+		}
+		for k := range alone {
+			got := outputs[r*classes+k]
+			if math.Float64bits(got) != math.Float64bits(alone[k]) {
+				t.Errorf("row %d: %v among others and %v alone", r, got, alone[k])
+			}
+			if !Close(got, want[r*classes+k], g.Tolerance) {
+				t.Errorf("row %d output %d: %v, the library says %v", r, k, got, want[r*classes+k])
+			}
+		}
+	}
+}
+
+// Close reports |got − want| ≤ tolerance · max(1, |want|); NaN and infinities are close to themselves.
+func Close(got, want, tolerance float64) bool {
+	if got == want || math.IsNaN(got) && math.IsNaN(want) {
+		return true
+	}
+	return math.Abs(got-want) <= tolerance*max(1, math.Abs(want))
+}
+
+func flat(rows []row) []float64 {
+	var values []float64
+	for _, r := range rows {
+		for _, v := range r {
+			values = append(values, float64(v))
+		}
+	}
+	return values
+}
+
+// Values are the recorded inputs, row after row.
+func (g Golden) Values() []float64 { return flat(g.Inputs) }

@@ -1,0 +1,81 @@
+// Package treemodel is the runtime of gradient boosted trees and random forests that LightGBM saved as text (save_model,
+// model_to_string, MLflow's lightgbm flavor with a Booster; versions v2 to v4). It answers what Booster.predict answers,
+// in float64, links, categorical splits, missing values and linear trees included. It never trains, and it never guesses:
+// an objective, a key or a decision type that it does not know is refused by name.
+//
+// Inputs of categorical columns are category codes, as when LightGBM is given a NumPy array.
+package treemodel
+
+import (
+	"bytes"
+	"context"
+	"io/fs"
+
+	"github.com/freshet-ml/freshet/modelruntime"
+)
+
+// LightGBM is the runtime. It has no state.
+type LightGBM struct{}
+
+var _ modelruntime.Runtime = LightGBM{}
+
+// Name is "lightgbm".
+func (LightGBM) Name() string { return "lightgbm" }
+
+// Recognizes knows the text format by its first line, the bare word "tree".
+func (LightGBM) Recognizes(head []byte) bool {
+	line, _, _ := bytes.Cut(head, []byte("\n"))
+	return string(bytes.TrimSuffix(line, []byte("\r"))) == "tree"
+}
+
+// Open reads a model. Returns Unsupported for an objective, version or key that is not known, InvalidArgument with the
+// line for what is broken.
+func (LightGBM) Open(dir fs.FS, name string) (modelruntime.Model, error) {
+	text, err := modelruntime.ReadFile(dir, name)
+	if err != nil {
+		return nil, err
+	}
+	return parse(text)
+}
+
+// model is an opened file.
+type model struct {
+	signature modelruntime.Signature
+	trees     *ensemble
+	link      link    // from the sum of the leaves to the answer
+	divisor   float64 // number of iterations for average_output, otherwise 1
+}
+
+func (m *model) Signature() modelruntime.Signature { return m.signature }
+
+// Predict answers rows in blocks: in a block the trees come one after the other and each is asked for all rows, so that
+// it stays in the cache. The sum of a row is in tree order whatever the block, so that a row has the same answer, bit for
+// bit, alone and among others.
+func (m *model) Predict(ctx context.Context, inputs, outputs []float64) error {
+	rows, err := m.signature.Rows(inputs, outputs)
+	if err != nil {
+		return err
+	}
+	width, classes := len(m.signature.Inputs), len(m.signature.Outputs)
+	block := m.trees.blockRows()
+	for first := 0; first < rows; first += block {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		last := min(first+block, rows)
+		m.trees.sum(inputs[first*width:last*width], outputs[first*classes:last*classes], last-first)
+	}
+	for row := range rows {
+		scores := outputs[row*classes : (row+1)*classes]
+		if m.divisor != 1 {
+			for i := range scores {
+				scores[i] /= m.divisor
+			}
+		}
+		m.link(scores)
+	}
+	return nil
+}
+
+// Close has nothing to free.
+func (m *model) Close() error { return nil }

@@ -1,0 +1,63 @@
+package server
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/freshet-ml/freshet/eventlog"
+	"github.com/freshet-ml/freshet/featurestore"
+	"github.com/freshet-ml/freshet/internal/disk"
+	"github.com/freshet-ml/freshet/internal/receiver"
+	"github.com/freshet-ml/freshet/internal/telemetry"
+	"github.com/freshet-ml/freshet/jobqueue"
+)
+
+// collectors show what the hand-offs and the receiver count when somebody scrapes.
+func (s *Server) collectors() []prometheus.Collector {
+	return []prometheus.Collector{
+		telemetry.Funcs(s.log.Stats,
+			telemetry.Metric[eventlog.Stats]{Name: "freshet_log_events_total", Help: "Events appended to the log.", Value: func(x eventlog.Stats) float64 { return float64(x.Appended) }},
+			telemetry.Metric[eventlog.Stats]{Name: "freshet_log_duplicates_total", Help: "Events that the log had already.", Value: func(x eventlog.Stats) float64 { return float64(x.Duplicates) }},
+			telemetry.Metric[eventlog.Stats]{Name: "freshet_log_groups_total", Help: "Group commits, one fsync each.", Value: func(x eventlog.Stats) float64 { return float64(x.Groups) }},
+		),
+		telemetry.Funcs(s.features.Stats,
+			telemetry.Metric[featurestore.Stats]{Name: "freshet_rows_applied_total", Help: "Feature rows written.", Value: func(x featurestore.Stats) float64 { return float64(x.RowsApplied) }},
+			telemetry.Metric[featurestore.Stats]{Name: "freshet_checkpoints_total", Help: "Checkpoints of partitions.", Value: func(x featurestore.Stats) float64 { return float64(x.Checkpoints) }},
+			telemetry.Metric[featurestore.Stats]{Name: "freshet_rows_refused_total", Help: "Writes refused because their owner had lost the partition.", Value: func(x featurestore.Stats) float64 { return float64(x.Refused) }},
+		),
+		telemetry.Func("freshet_rows_hot_bytes", "Bytes of feature rows in memory.", func() float64 { _, b := s.hot.HotRows(); return float64(b) }),
+		telemetry.Funcs(s.jobs.Stats,
+			telemetry.Metric[jobqueue.Stats]{Name: "freshet_jobs_queued", Help: "Jobs that wait.", Value: func(x jobqueue.Stats) float64 { return float64(x.Queued) }},
+			telemetry.Metric[jobqueue.Stats]{Name: "freshet_jobs_leased", Help: "Jobs in work.", Value: func(x jobqueue.Stats) float64 { return float64(x.Leased) }},
+			telemetry.Metric[jobqueue.Stats]{Name: "freshet_dead_letters", Help: "Jobs that ended without a prediction.", Value: func(x jobqueue.Stats) float64 { return float64(x.Dead) }},
+			telemetry.Metric[jobqueue.Stats]{Name: "freshet_jobs_oldest_seconds", Help: "Age of the oldest job that waits or is in work.", Value: s.oldest},
+		),
+		telemetry.Funcs(s.receiver.Streams,
+			telemetry.Metric[[]receiver.Stream]{Name: "freshet_receiver_events_total", Help: "Events applied to the rows.", Value: sum(func(x receiver.Stream) uint64 { return x.Events })},
+			telemetry.Metric[[]receiver.Stream]{Name: "freshet_receiver_lag_events", Help: "Events in the log and not yet in the rows.", Value: sum(func(x receiver.Stream) uint64 { return uint64(max(x.Head, x.Applied) - x.Applied) })},
+			telemetry.Metric[[]receiver.Stream]{Name: "freshet_late_dropped_total", Help: "Events not counted in a session view because their session was closed.", Value: sum(func(x receiver.Stream) uint64 { return x.Late })},
+			telemetry.Metric[[]receiver.Stream]{Name: "freshet_events_unseen_total", Help: "Events older than any window of a view sees, by view.", Value: sum(func(x receiver.Stream) uint64 { return x.Unseen })},
+			telemetry.Metric[[]receiver.Stream]{Name: "freshet_events_unreadable_total", Help: "Events that the live release cannot read.", Value: sum(func(x receiver.Stream) uint64 { return x.Unreadable })},
+		),
+		telemetry.Funcs(s.db.Metrics,
+			telemetry.Metric[disk.Metrics]{Name: "freshet_disk_bytes", Help: "Bytes on disk.", Value: func(x disk.Metrics) float64 { return float64(x.DiskBytes) }},
+			telemetry.Metric[disk.Metrics]{Name: "freshet_disk_stalls_total", Help: "Times that writers had to wait for the disk.", Value: func(x disk.Metrics) float64 { return float64(x.WriteStalls) }},
+		),
+	}
+}
+
+func (s *Server) oldest(x jobqueue.Stats) float64 {
+	if x.Oldest.IsZero() {
+		return 0
+	}
+	return s.o.Now().Sub(x.Oldest).Seconds()
+}
+
+func sum(of func(receiver.Stream) uint64) func([]receiver.Stream) float64 {
+	return func(all []receiver.Stream) float64 {
+		var n uint64
+		for _, x := range all {
+			n += of(x)
+		}
+		return float64(n)
+	}
+}

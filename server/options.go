@@ -1,0 +1,72 @@
+package server
+
+import (
+	"log/slog"
+	"runtime"
+	"time"
+
+	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/internal/api"
+	"github.com/freshet-ml/freshet/modelruntime"
+	"github.com/freshet-ml/freshet/modelruntime/linearmodel"
+	"github.com/freshet-ml/freshet/modelruntime/treemodel"
+)
+
+// Options say how a server runs. What it serves stands in the project file.
+type Options struct {
+	Project string // the project file, or the folder it is in; required
+	Data    string // the folder for everything durable; required, made if it is not there
+	Listen  string // host:port. Defaults to 127.0.0.1:8787; port 0 takes a free one, see Addr
+
+	API api.Options // limits of the door
+
+	DedupeHorizon time.Duration // how long an event id is remembered. Defaults to 24 h
+	HotBytes      int64         // rows kept in memory. Defaults to 256 MB
+	Visibility    time.Duration // after which a job whose worker died is given to another. Defaults to 15 s
+	Attempts      int           // at a job before it becomes a dead letter. Defaults to 5
+	Backlog       int           // events or jobs that may wait before the door answers 429. Defaults to 1,000,000
+	// Workers is how many jobs are in work at once. Defaults to half the cores, at least one: the other half keeps
+	// the door and the features fresh while there is more to predict than time.
+	Workers int
+
+	Runtimes []modelruntime.Runtime // kinds of models. Defaults to all that come with Freshet
+	Now      func() time.Time       // the server's clock. Defaults to time.Now
+	Logger   *slog.Logger           // Defaults to slog.Default()
+	// OnFatal is called when the disk failed in a way after which nothing may be acknowledged. It must end the process.
+	// Defaults to a panic.
+	OnFatal func(error)
+}
+
+// Runtimes are the kinds of models that come with Freshet.
+func Runtimes() []modelruntime.Runtime {
+	return []modelruntime.Runtime{treemodel.Runtime(), linearmodel.Runtime()}
+}
+
+// withDefaults fills in what is not set and refuses what cannot be.
+func (o Options) withDefaults() (Options, error) {
+	if o.Project == "" {
+		return o, freshet.FieldErrorf(freshet.InvalidArgument, "project", "no project: name a project file or its folder with --project")
+	}
+	if o.Data == "" {
+		return o, freshet.FieldErrorf(freshet.InvalidArgument, "data", "no data folder: name one with --data")
+	}
+	if o.Listen == "" {
+		o.Listen = "127.0.0.1:8787"
+	}
+	if o.Backlog == 0 {
+		o.Backlog = 1_000_000
+	}
+	if o.Workers == 0 {
+		o.Workers = max(1, runtime.GOMAXPROCS(0)/2)
+	}
+	if o.Runtimes == nil {
+		o.Runtimes = Runtimes()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return o, nil
+}

@@ -1,0 +1,209 @@
+// Package server wires everything: it opens the disk, the hand-offs and the release, plugs the layers into them, starts
+// them in order and stops them backwards. It is the only package that knows every other, and it does no work of its own.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/eventlog"
+	"github.com/freshet-ml/freshet/eventlog/disklog"
+	"github.com/freshet-ml/freshet/featurestore"
+	"github.com/freshet-ml/freshet/featurestore/diskfeatures"
+	"github.com/freshet-ml/freshet/internal/api"
+	"github.com/freshet-ml/freshet/internal/disk"
+	"github.com/freshet-ml/freshet/internal/orchestration"
+	"github.com/freshet-ml/freshet/internal/project"
+	"github.com/freshet-ml/freshet/internal/reader"
+	"github.com/freshet-ml/freshet/internal/receiver"
+	"github.com/freshet-ml/freshet/internal/release"
+	"github.com/freshet-ml/freshet/internal/serving"
+	"github.com/freshet-ml/freshet/internal/telemetry"
+	"github.com/freshet-ml/freshet/jobqueue"
+	"github.com/freshet-ml/freshet/jobqueue/diskqueue"
+	"github.com/freshet-ml/freshet/predictionstore"
+	"github.com/freshet-ml/freshet/predictionstore/diskpredictions"
+)
+
+// Server is one Freshet: all roles in one process, on embedded storage.
+type Server struct {
+	o        Options
+	registry *prometheus.Registry
+	closers  []closer // in the order of opening
+	listener net.Listener
+
+	db           *disk.DB
+	log          *eventlog.Log
+	features     *featurestore.Store
+	hot          *diskfeatures.Store
+	jobs         *jobqueue.Queue
+	predictions  *predictionstore.Store
+	live         *release.Live
+	receiver     *receiver.Receiver
+	orchestrator *orchestration.Orchestrator
+	api          *api.API
+}
+
+type closer struct {
+	name  string
+	close func() error
+}
+
+// New opens a server: it holds its data folder and listens, but serves nothing before Run. If it fails, everything
+// opened is closed again.
+func New(ctx context.Context, o Options) (*Server, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{o: o, registry: telemetry.NewRegistry(), live: &release.Live{}}
+	if err := s.open(ctx); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+// Addr is the address that the server listens on, host:port.
+func (s *Server) Addr() string { return s.listener.Addr().String() }
+
+// open opens from the ground up: project (so that a mistake in it costs nothing), disk, hand-offs, release, layers, door.
+func (s *Server) open(ctx context.Context) error {
+	p, err := project.Load(s.o.Project)
+	if err != nil {
+		return err
+	}
+	if err := s.openDisk(); err != nil {
+		return err
+	}
+	if err := s.openHandOffs(); err != nil {
+		return err
+	}
+	models := serving.New(s.registry)
+	if err := s.openRelease(ctx, p, models); err != nil {
+		return err
+	}
+	s.receiver = receiver.New(s.log, s.features, s.jobs, s.live, receiver.Options{Now: s.o.Now, Logger: s.o.Logger})
+	values := reader.New(s.features, s.log)
+	s.orchestrator = orchestration.New(orchestration.Deps{
+		Live: s.live, Log: s.log, Features: s.features, Reader: values, Jobs: s.jobs, Predictions: s.predictions,
+		Models: models, Metrics: orchestration.NewMetrics(s.registry),
+	}, orchestration.Options{Workers: s.o.Workers, Now: s.o.Now, Logger: s.o.Logger})
+	s.openDoor(values)
+	s.registry.MustRegister(s.collectors()...)
+	if s.listener, err = net.Listen("tcp", s.o.Listen); err != nil {
+		return freshet.FieldErrorf(freshet.Unavailable, "listen", "listen on %s: %w; is another server running? --listen takes another address", s.o.Listen, err)
+	}
+	s.onClose("listener", func() error {
+		if err := s.listener.Close(); !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil // the door has closed it
+	})
+	return nil
+}
+
+func (s *Server) openDisk() error {
+	db, err := disk.Open(s.o.Data, &disk.Options{OnFatal: s.o.OnFatal})
+	if err != nil {
+		return err
+	}
+	s.db = db
+	s.onClose("disk", db.Close)
+	return nil
+}
+
+func (s *Server) openHandOffs() error {
+	events, err := disklog.New(s.db, &disklog.Options{Horizon: s.o.DedupeHorizon})
+	if err != nil {
+		return err
+	}
+	s.log = eventlog.New(events)
+	s.onClose("event log", s.log.Close)
+
+	s.hot = diskfeatures.New(s.db.Pebble(), &diskfeatures.Options{HotBytes: s.o.HotBytes})
+	s.features = featurestore.New(s.hot)
+	s.onClose("feature store", s.features.Close)
+
+	jobs, err := diskqueue.New(s.db)
+	if err != nil {
+		return err
+	}
+	s.jobs = jobqueue.New(jobs, &jobqueue.Options{Visibility: s.o.Visibility, Attempts: s.o.Attempts, Backlog: s.o.Backlog, Now: s.o.Now})
+	s.onClose("job queue", s.jobs.Close)
+
+	s.predictions = predictionstore.New(diskpredictions.New(s.db), &predictionstore.Options{Now: s.o.Now})
+	s.onClose("prediction store", s.predictions.Close)
+	return nil
+}
+
+// openRelease makes the project the live release. A release is the same as the last one if its content is.
+func (s *Server) openRelease(ctx context.Context, p *project.Project, models *serving.Server) error {
+	rel, err := release.Open(p, s.o.Runtimes)
+	if err != nil {
+		return err
+	}
+	s.onClose("release", rel.Close)
+	if err := models.Warm(ctx, rel); err != nil {
+		return err
+	}
+	if err := s.name(rel); err != nil {
+		return err
+	}
+	s.live.Store(rel)
+	return nil
+}
+
+func (s *Server) onClose(name string, f func() error) {
+	s.closers = append(s.closers, closer{name, f})
+}
+
+// close closes what was opened, the last first.
+func (s *Server) close() error {
+	var errs []error
+	for len(s.closers) > 0 {
+		c := s.closers[len(s.closers)-1]
+		s.closers = s.closers[:len(s.closers)-1]
+		if err := c.close(); err != nil {
+			errs = append(errs, fmt.Errorf("close %s: %w", c.name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// stopTimeout bounds each step of a stop: what is not done by then is recovered at the next start.
+const stopTimeout = 20 * time.Second
+
+// Run serves until ctx ends or a part fails, then stops everything in order and closes the server. It may be called
+// once.
+func (s *Server) Run(ctx context.Context) error {
+	s.o.Logger.Info("freshet serves", slog.String("project", s.live.Load().Project().Name), slog.String("release", string(s.live.Load().ID())),
+		slog.String("address", "http://"+s.Addr()), slog.String("models", serving.Describe(s.live.Load())))
+	// Stopping runs against the data's way: no more requests first, then no more events into rows, then no more jobs
+	// into predictions, then the disk.
+	parts := []*part{
+		{name: "receiver", run: s.receiver.Run},
+		{name: "orchestration", run: s.orchestrator.Run},
+		{name: "door", run: func(ctx context.Context) error { return s.api.Serve(ctx, s.listener) }},
+	}
+	failed := make(chan error, len(parts))
+	for _, p := range parts {
+		p.start(context.WithoutCancel(ctx), failed)
+	}
+	var errs []error
+	select {
+	case <-ctx.Done():
+	case err := <-failed:
+		errs = append(errs, err)
+	}
+	for _, p := range []*part{parts[2], parts[0], parts[1]} {
+		errs = append(errs, p.stop(stopTimeout))
+	}
+	return errors.Join(append(errs, s.close())...)
+}
