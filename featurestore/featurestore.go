@@ -14,21 +14,22 @@ import (
 // Ownership is what Acquire grants: the right to write a partition until somebody else acquires it.
 type Ownership struct {
 	Epoch      freshet.Epoch
-	Checkpoint freshet.Offset // rows are durable through this offset: where replay starts
+	Checkpoint freshet.Offset // rows are durable through this offset: replay starts after it
 }
 
 // Driver stores rows. It does not validate, retry or log. All methods may be called concurrently, except that
 // Apply and Checkpoint of one partition are called by its owner alone, one at a time.
 type Driver interface {
 	// Acquire makes the caller the owner of partition under a new epoch and forgets what was applied but not
-	// checkpointed by an owner before.
-	Acquire(ctx context.Context, partition freshet.Partition) (Ownership, error)
+	// checkpointed by an owner before. If one of views was not among those of the last checkpoint, its rows must be
+	// filled from the start: then Checkpoint, and with it Applied, is 0.
+	Acquire(ctx context.Context, partition freshet.Partition, views []freshet.ViewID) (Ownership, error)
 	// Apply makes rows visible to readers and advances Applied to through, together. A row with nil Data is removed. The store takes
 	// the rows' data; the caller does not touch it again. PreconditionFailed if epoch is not the partition's last.
 	Apply(ctx context.Context, partition freshet.Partition, epoch freshet.Epoch, through freshet.Offset, rows []freshet.Row) error
-	// Checkpoint makes all that was applied to partition durable, together with the offset, so that a restart finds both or
-	// neither. It may return before the bytes are synced, as long as order is kept: a later sync of the same disk covers them.
-	Checkpoint(ctx context.Context, partition freshet.Partition, epoch freshet.Epoch) error
+	// Checkpoint makes all that was applied to partition durable, together with the offset and the views that were kept, so
+	// that a restart finds all or nothing. It may return before the bytes are synced, as long as order is kept: a later sync of the same disk covers them.
+	Checkpoint(ctx context.Context, partition freshet.Partition, epoch freshet.Epoch, views []freshet.ViewID) error
 	// Get appends to dst the rows of one key of partition, one for each view in their order, with nil Data where there is
 	// none. The caller may keep the data and must not change it.
 	Get(ctx context.Context, dst []freshet.Row, partition freshet.Partition, key freshet.Key, views []freshet.ViewID) ([]freshet.Row, error)

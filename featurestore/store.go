@@ -2,6 +2,7 @@ package featurestore
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 
 	"github.com/freshet-ml/freshet"
@@ -24,11 +25,11 @@ type Stats struct {
 }
 
 // Acquire makes the caller the owner of partition; see Driver.
-func (s *Store) Acquire(ctx context.Context, partition freshet.Partition) (Ownership, error) {
+func (s *Store) Acquire(ctx context.Context, partition freshet.Partition, views []freshet.ViewID) (Ownership, error) {
 	if err := check(partition); err != nil {
 		return Ownership{}, err
 	}
-	o, err := s.d.Acquire(ctx, partition)
+	o, err := s.d.Acquire(ctx, partition, views)
 	if err != nil {
 		return o, freshet.Errorf("", "acquire partition %d: %w", partition, err)
 	}
@@ -55,8 +56,8 @@ func (s *Store) Apply(ctx context.Context, partition freshet.Partition, epoch fr
 }
 
 // Checkpoint makes what was applied to partition survive a restart; see Driver.
-func (s *Store) Checkpoint(ctx context.Context, partition freshet.Partition, epoch freshet.Epoch) error {
-	if err := s.d.Checkpoint(ctx, partition, epoch); err != nil {
+func (s *Store) Checkpoint(ctx context.Context, partition freshet.Partition, epoch freshet.Epoch, views []freshet.ViewID) error {
+	if err := s.d.Checkpoint(ctx, partition, epoch, views); err != nil {
 		s.count(err)
 		return freshet.Errorf("", "checkpoint partition %d: %w", partition, err)
 	}
@@ -100,4 +101,9 @@ func check(partition freshet.Partition) error {
 		return freshet.Errorf(freshet.InvalidArgument, "partition %d: there are 0 … %d", partition, freshet.Partitions-1)
 	}
 	return nil
+}
+
+// Kept tells whether all of views are among those that a checkpoint has kept: what a driver's Acquire asks.
+func Kept(kept, views []freshet.ViewID) bool {
+	return !slices.ContainsFunc(views, func(v freshet.ViewID) bool { return !slices.Contains(kept, v) })
 }

@@ -17,6 +17,8 @@ type Lease struct {
 	Attempt int // 1 for the first
 	Until   time.Time
 	Token   uint64 // names this lease of the job; an older token is refused
+	// LastError is the reason that the latest Retry gave; "" if no attempt has failed yet.
+	LastError string
 }
 
 // DeadLetter is a job that ended without a prediction.
@@ -39,7 +41,7 @@ type State int
 const (
 	Ended   State = iota // all have ended, or there were none
 	Pending              // at least one is queued or leased
-	Dead                 // all have ended, and the newest that has ended is a dead letter
+	Dead                 // all have ended, and the newest of them is a dead letter
 )
 
 // Stats are counts of now.
@@ -51,29 +53,37 @@ type Stats struct {
 // Driver stores jobs. It does not validate, retry or log. All methods may be called concurrently.
 type Driver interface {
 	// Enqueue adds the jobs that the events of partition up to through made, and remembers through, together. A job whose
-	// Cause lies at or before the offset that is remembered already is left out: replay changes nothing. An epoch older
-	// than the last one seen for partition is refused with PreconditionFailed. jobs may be empty.
+	// Cause lies at or before the offset that is remembered already is left out: replay changes nothing. Of several jobs
+	// with one id in a call the first counts. An epoch older than the last one seen for partition is refused with
+	// PreconditionFailed. jobs may be empty: then through need not survive a crash, because replaying events that make no
+	// job changes nothing; an offset at or after the Cause of every job that is kept always survives with that job.
 	Enqueue(ctx context.Context, partition freshet.Partition, epoch freshet.Epoch, through freshet.Offset, jobs []freshet.Job) error
 	// Emitted is the offset remembered for partition.
 	Emitted(partition freshet.Partition) freshet.Offset
 	// Lease takes up to n visible jobs, oldest first, invisible to others until now+visible. It does not wait: with no
-	// visible job it returns none.
+	// visible job it returns none. Attempt counts on over a restart; leases need not survive one.
 	Lease(ctx context.Context, now time.Time, visible time.Duration, n int) ([]Lease, error)
 	// NextVisible is when the next invisible job becomes visible (a lease that ends, a retry that is due), zero if there
 	// is none.
 	NextVisible() time.Time
-	// Ack ends the job. PreconditionFailed if the lease is not the job's last one.
+	// Ack ends the job. PreconditionFailed if the lease is not the job's last one, or the job has ended. A lease that has
+	// timed out is still good as long as nobody has leased the job again.
 	Ack(ctx context.Context, l Lease) error
 	// Retry makes the job visible again at visible, keeping reason as its last error. PreconditionFailed as for Ack.
 	Retry(ctx context.Context, l Lease, visible time.Time, reason string) error
 	// Bury ends the job as a dead letter. PreconditionFailed as for Ack.
 	Bury(ctx context.Context, l Lease, at freshet.Timestamp, reason string) error
-	// StateOf tells what became of s's jobs whose Cause is in the entity's partition at or before through.
+	// StateOf tells what became of s's jobs whose Cause is in the partition of s's key at or before through. "Newest"
+	// goes by Cause.Offset.
 	StateOf(ctx context.Context, s Subject, through freshet.Offset) (State, error)
 	// DeadLetters lists up to limit dead letters in the order of their JobID, after the given one ("" for the start).
 	DeadLetters(ctx context.Context, after freshet.JobID, limit int) ([]DeadLetter, error)
-	// Changed is closed at the next Enqueue, Ack, Retry or Bury: what a waiting caller selects on.
+	// Redrive puts the dead letters with these ids back at the end of the queue, with no attempt made, and returns how
+	// many there were. An id that is no dead letter is passed over.
+	Redrive(ctx context.Context, ids []freshet.JobID) (int, error)
+	// Changed is closed at the next Enqueue, Ack, Retry, Bury, Redrive or Close: what a waiting caller selects on.
 	Changed() <-chan struct{}
+	// Stats is cheap enough to ask for at every request.
 	Stats() Stats
 	// Close ends all use: later calls answer Unavailable. Closing twice is no error.
 	Close() error

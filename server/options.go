@@ -39,7 +39,7 @@ type Options struct {
 
 // Runtimes are the kinds of models that come with Freshet.
 func Runtimes() []modelruntime.Runtime {
-	return []modelruntime.Runtime{treemodel.Runtime(), linearmodel.Runtime()}
+	return []modelruntime.Runtime{treemodel.LightGBM{}, linearmodel.Linear{}}
 }
 
 // withDefaults fills in what is not set and refuses what cannot be.

@@ -67,26 +67,29 @@ func New(db *pebble.DB, o *Options) *Store {
 
 var errClosed = freshet.Errorf(freshet.Unavailable, "the feature store is closed")
 
-func (s *Store) Acquire(_ context.Context, p freshet.Partition) (featurestore.Ownership, error) {
+func (s *Store) Acquire(_ context.Context, p freshet.Partition, views []freshet.ViewID) (featurestore.Ownership, error) {
 	part := &s.partitions[p]
 	part.mu.Lock()
 	defer part.mu.Unlock()
 	if part.closed {
 		return featurestore.Ownership{}, errClosed
 	}
-	own, err := s.readOwnership(p)
+	saved, err := s.readCheckpoint(p)
 	if err != nil {
-		return own, err
+		return featurestore.Ownership{}, err
 	}
-	own.Epoch++
+	saved.epoch++
 	// Not synced: should the new epoch be lost in a crash, its owner is gone as well and has left nothing behind.
-	if err := s.db.Set(checkpointKey(p), encodeOwnership(own), pebble.NoSync); err != nil {
-		return own, err
+	if err := s.db.Set(checkpointKey(p), encodeCheckpoint(saved), pebble.NoSync); err != nil {
+		return featurestore.Ownership{}, err
+	}
+	if !featurestore.Kept(saved.views, views) {
+		saved.offset = 0
 	}
 	part.forget()
-	part.epoch, part.checkpoint = own.Epoch, own.Checkpoint
-	part.applied.Reset(own.Checkpoint)
-	return own, nil
+	part.epoch, part.checkpoint = saved.epoch, saved.offset
+	part.applied.Reset(saved.offset)
+	return featurestore.Ownership{Epoch: saved.epoch, Checkpoint: saved.offset}, nil
 }
 
 // forget drops all rows from memory: a new owner replays them from the checkpoint.
@@ -95,16 +98,16 @@ func (part *partition) forget() {
 	part.evictions++
 }
 
-func (s *Store) readOwnership(p freshet.Partition) (featurestore.Ownership, error) {
+func (s *Store) readCheckpoint(p freshet.Partition) (checkpoint, error) {
 	b, closer, err := s.db.Get(checkpointKey(p))
 	if err == pebble.ErrNotFound {
-		return featurestore.Ownership{}, nil
+		return checkpoint{}, nil
 	}
 	if err != nil {
-		return featurestore.Ownership{}, err
+		return checkpoint{}, err
 	}
 	defer closer.Close()
-	return decodeOwnership(b)
+	return decodeCheckpoint(b)
 }
 
 func (s *Store) Apply(_ context.Context, p freshet.Partition, epoch freshet.Epoch, through freshet.Offset, rows []freshet.Row) error {
@@ -142,7 +145,7 @@ func (part *partition) put(k rowKey, r freshet.Row) {
 
 func size(r freshet.Row) int64 { return int64(len(r.Key)+len(r.Data)) + rowOverhead }
 
-func (s *Store) Checkpoint(_ context.Context, p freshet.Partition, epoch freshet.Epoch) error {
+func (s *Store) Checkpoint(_ context.Context, p freshet.Partition, epoch freshet.Epoch, views []freshet.ViewID) error {
 	part := &s.partitions[p]
 	part.mu.RLock()
 	defer func() { part.mu.RUnlock() }()
@@ -171,8 +174,7 @@ func (s *Store) Checkpoint(_ context.Context, p freshet.Partition, epoch freshet
 		}
 	}
 	// Rows and offset in one batch: a restart finds both or neither.
-	own := featurestore.Ownership{Epoch: epoch, Checkpoint: through}
-	if err := batch.Set(checkpointKey(p), encodeOwnership(own), nil); err != nil {
+	if err := batch.Set(checkpointKey(p), encodeCheckpoint(checkpoint{epoch, through, views}), nil); err != nil {
 		return err
 	}
 	if err := batch.Commit(pebble.NoSync); err != nil {

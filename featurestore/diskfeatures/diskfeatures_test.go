@@ -51,7 +51,7 @@ func TestCrash(t *testing.T) {
 	db := openPebble(t, fs)
 	s := New(db, nil)
 	const p, keys = 3, 5
-	own, err := s.Acquire(t.Context(), p)
+	own, err := s.Acquire(t.Context(), p, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func TestCrash(t *testing.T) {
 		if err := s.Apply(t.Context(), p, own.Epoch, o, rows); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Checkpoint(t.Context(), p, own.Epoch); err != nil {
+		if err := s.Checkpoint(t.Context(), p, own.Epoch, nil); err != nil {
 			t.Fatal(err)
 		}
 		if o%9 == 0 { // the event log's sync
@@ -73,7 +73,7 @@ func TestCrash(t *testing.T) {
 			}
 		}
 		crashed := New(openPebble(t, fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: int(o * 7 % 101), RNG: rand.New(rand.NewPCG(1, uint64(o)))})), nil)
-		again, err := crashed.Acquire(t.Context(), p)
+		again, err := crashed.Acquire(t.Context(), p, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -93,14 +93,14 @@ func TestHotRowsAreBounded(t *testing.T) {
 	t.Parallel()
 	const hot = 1 << 20
 	s := New(openPebble(t, vfs.NewMem()), &Options{HotBytes: hot})
-	own, _ := s.Acquire(t.Context(), 1)
+	own, _ := s.Acquire(t.Context(), 1, nil)
 	for o := freshet.Offset(1); o <= 20000; o++ {
 		r := freshet.Row{View: 1, Key: freshet.Key(fmt.Sprint(o)), Offset: o, Data: make([]byte, 100)}
 		if err := s.Apply(t.Context(), 1, own.Epoch, o, []freshet.Row{r}); err != nil {
 			t.Fatal(err)
 		}
 		if o%500 == 0 {
-			if err := s.Checkpoint(t.Context(), 1, own.Epoch); err != nil {
+			if err := s.Checkpoint(t.Context(), 1, own.Epoch, nil); err != nil {
 				t.Fatal(err)
 			}
 			if _, bytes := s.HotRows(); bytes > hot/freshet.Partitions {
@@ -112,7 +112,7 @@ func TestHotRowsAreBounded(t *testing.T) {
 
 func TestHotPathAllocations(t *testing.T) {
 	s := New(openPebble(t, vfs.NewMem()), nil)
-	own, _ := s.Acquire(t.Context(), 1)
+	own, _ := s.Acquire(t.Context(), 1, nil)
 	rows := []freshet.Row{{View: 1, Key: "u1", Offset: 1, Data: []byte("data")}}
 	dst, views := make([]freshet.Row, 0, 4), []freshet.ViewID{1}
 	if n := testing.AllocsPerRun(100, func() {

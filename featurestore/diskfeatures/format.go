@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 
 	"github.com/freshet-ml/freshet"
-	"github.com/freshet-ml/freshet/featurestore"
 )
 
 // Key prefixes of this driver in the shared store (internal/disk lists all).
@@ -38,17 +37,36 @@ func decodeRow(b []byte, r *freshet.Row) error {
 // checkpointKey: 'c', partition (1 byte).
 func checkpointKey(p freshet.Partition) []byte { return []byte{checkpointPrefix, byte(p)} }
 
-// encodeOwnership: epoch (uvarint), offset (uvarint).
-func encodeOwnership(o featurestore.Ownership) []byte {
-	return binary.AppendUvarint(binary.AppendUvarint(nil, uint64(o.Epoch)), uint64(o.Checkpoint))
+// checkpoint is what a partition's rows on disk amount to.
+type checkpoint struct {
+	epoch  freshet.Epoch
+	offset freshet.Offset
+	views  []freshet.ViewID
 }
 
-func decodeOwnership(b []byte) (featurestore.Ownership, error) {
-	epoch, n := binary.Uvarint(b)
-	if n > 0 {
-		if offset, m := binary.Uvarint(b[n:]); m > 0 && n+m == len(b) {
-			return featurestore.Ownership{Epoch: freshet.Epoch(epoch), Checkpoint: freshet.Offset(offset)}, nil
-		}
+// encodeCheckpoint: epoch (uvarint), offset (uvarint), ids of the views (8 bytes each, big endian).
+func encodeCheckpoint(c checkpoint) []byte {
+	b := binary.AppendUvarint(binary.AppendUvarint(nil, uint64(c.epoch)), uint64(c.offset))
+	for _, v := range c.views {
+		b = binary.BigEndian.AppendUint64(b, uint64(v))
 	}
-	return featurestore.Ownership{}, freshet.Errorf(freshet.Internal, "damaged checkpoint: % x", b)
+	return b
+}
+
+func decodeCheckpoint(b []byte) (checkpoint, error) {
+	damaged := freshet.Errorf(freshet.Internal, "damaged checkpoint: % x", b)
+	epoch, n := binary.Uvarint(b)
+	if n <= 0 {
+		return checkpoint{}, damaged
+	}
+	b = b[n:]
+	offset, n := binary.Uvarint(b)
+	if n <= 0 || (len(b)-n)%8 != 0 {
+		return checkpoint{}, damaged
+	}
+	c := checkpoint{epoch: freshet.Epoch(epoch), offset: freshet.Offset(offset)}
+	for b = b[n:]; len(b) > 0; b = b[8:] {
+		c.views = append(c.views, freshet.ViewID(binary.BigEndian.Uint64(b)))
+	}
+	return c, nil
 }

@@ -29,6 +29,7 @@ func Run(t *testing.T, h Harness) {
 		"removal":                              testRemoval,
 		"old epochs are refused":               testEpochs,
 		"a new owner starts at the checkpoint": testTakeover,
+		"a new view starts at the beginning":   testViews,
 		"reopen":                               testReopen,
 		"wait":                                 testWait,
 		"readers beside the owner":             testConcurrent,
@@ -54,9 +55,9 @@ func row(v freshet.ViewID, k freshet.Key, o freshet.Offset, data string) freshet
 	return r
 }
 
-func acquire(t *testing.T, s *featurestore.Store, p freshet.Partition) featurestore.Ownership {
+func acquire(t *testing.T, s *featurestore.Store, p freshet.Partition, views ...freshet.ViewID) featurestore.Ownership {
 	t.Helper()
-	own, err := s.Acquire(t.Context(), p)
+	own, err := s.Acquire(t.Context(), p, views)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,9 +71,9 @@ func apply(t *testing.T, s *featurestore.Store, p freshet.Partition, e freshet.E
 	}
 }
 
-func checkpoint(t *testing.T, s *featurestore.Store, p freshet.Partition, e freshet.Epoch) {
+func checkpoint(t *testing.T, s *featurestore.Store, p freshet.Partition, e freshet.Epoch, views ...freshet.ViewID) {
 	t.Helper()
-	if err := s.Checkpoint(t.Context(), p, e); err != nil {
+	if err := s.Checkpoint(t.Context(), p, e, views); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -171,7 +172,7 @@ func testEpochs(t *testing.T, h Harness) {
 	if err := s.Apply(t.Context(), partition, first.Epoch, 1, []freshet.Row{row(1, key, 1, "zombie")}); freshet.CodeOf(err) != freshet.PreconditionFailed {
 		t.Errorf("apply of a former owner: %v", err)
 	}
-	if err := s.Checkpoint(t.Context(), partition, first.Epoch); freshet.CodeOf(err) != freshet.PreconditionFailed {
+	if err := s.Checkpoint(t.Context(), partition, first.Epoch, nil); freshet.CodeOf(err) != freshet.PreconditionFailed {
 		t.Errorf("checkpoint of a former owner: %v", err)
 	}
 	want(t, s, key, "-")
@@ -193,6 +194,27 @@ func testTakeover(t *testing.T, h Harness) {
 	want(t, s, key, "3 kept", "-")
 }
 
+// testViews: rows of a view that no checkpoint has kept must be filled from the start, without taking the others back.
+func testViews(t *testing.T, h Harness) {
+	s := open(t, h)
+	own := acquire(t, s, partition, 1)
+	apply(t, s, partition, own.Epoch, 6, row(1, key, 6, "a"))
+	checkpoint(t, s, partition, own.Epoch, 1, 3)
+	if own = acquire(t, s, partition, 3, 1); own.Checkpoint != 6 {
+		t.Fatalf("views that were kept: checkpoint %d, want 6", own.Checkpoint)
+	}
+	if own = acquire(t, s, partition, 1, 2); own.Checkpoint != 0 || s.Applied(partition) != 0 {
+		t.Fatalf("a new view: checkpoint %d, applied %d, want 0", own.Checkpoint, s.Applied(partition))
+	}
+	want(t, s, key, "6 a", "-")
+	apply(t, s, partition, own.Epoch, 4, row(2, key, 4, "b"))
+	checkpoint(t, s, partition, own.Epoch, 1, 2)
+	if own = acquire(t, s, partition, 1, 2); own.Checkpoint != 4 {
+		t.Fatalf("filled halfway: checkpoint %d, want 4", own.Checkpoint)
+	}
+	want(t, s, key, "6 a", "4 b")
+}
+
 func testReopen(t *testing.T, h Harness) {
 	if h.Reopen == nil {
 		t.Skip("nothing outlives this driver")
@@ -201,7 +223,7 @@ func testReopen(t *testing.T, h Harness) {
 	s := featurestore.New(d)
 	own := acquire(t, s, partition)
 	apply(t, s, partition, own.Epoch, 3, row(1, key, 3, "kept"))
-	checkpoint(t, s, partition, own.Epoch)
+	checkpoint(t, s, partition, own.Epoch, 1, 1<<63)
 	apply(t, s, partition, own.Epoch, 4, row(1, key, 4, "not checkpointed"))
 	s = featurestore.New(h.Reopen(t, d))
 	defer s.Close()
@@ -348,8 +370,8 @@ func testClose(t *testing.T, h Harness) {
 		t.Errorf("waiting at close: %v", err)
 	}
 	_, getErr := s.Get(t.Context(), nil, key, 1)
-	_, acquireErr := s.Acquire(t.Context(), partition)
-	for _, err := range []error{getErr, acquireErr, s.Apply(t.Context(), partition, own.Epoch, 1, nil), s.Checkpoint(t.Context(), partition, own.Epoch)} {
+	_, acquireErr := s.Acquire(t.Context(), partition, nil)
+	for _, err := range []error{getErr, acquireErr, s.Apply(t.Context(), partition, own.Epoch, 1, nil), s.Checkpoint(t.Context(), partition, own.Epoch, nil)} {
 		if freshet.CodeOf(err) != freshet.Unavailable {
 			t.Errorf("use after close: %v", err)
 		}

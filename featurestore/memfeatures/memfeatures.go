@@ -5,6 +5,7 @@ package memfeatures
 import (
 	"context"
 	"maps"
+	"slices"
 	"sync"
 
 	"github.com/freshet-ml/freshet"
@@ -25,6 +26,7 @@ type partition struct {
 	rows       map[rowKey]freshet.Row
 	durable    map[rowKey]freshet.Row // rows as of the checkpoint
 	checkpoint freshet.Offset
+	views      []freshet.ViewID
 }
 
 type rowKey struct {
@@ -45,7 +47,7 @@ func New() *Store {
 
 var errClosed = freshet.Errorf(freshet.Unavailable, "the feature store is closed")
 
-func (s *Store) Acquire(_ context.Context, p freshet.Partition) (featurestore.Ownership, error) {
+func (s *Store) Acquire(_ context.Context, p freshet.Partition, views []freshet.ViewID) (featurestore.Ownership, error) {
 	part := &s.partitions[p]
 	part.mu.Lock()
 	defer part.mu.Unlock()
@@ -56,6 +58,9 @@ func (s *Store) Acquire(_ context.Context, p freshet.Partition) (featurestore.Ow
 	part.rows = maps.Clone(part.durable)
 	if part.rows == nil {
 		part.rows = map[rowKey]freshet.Row{}
+	}
+	if !featurestore.Kept(part.views, views) {
+		part.checkpoint = 0
 	}
 	part.applied.Reset(part.checkpoint)
 	return featurestore.Ownership{Epoch: part.epoch, Checkpoint: part.checkpoint}, nil
@@ -80,14 +85,14 @@ func (s *Store) Apply(_ context.Context, p freshet.Partition, epoch freshet.Epoc
 	return nil
 }
 
-func (s *Store) Checkpoint(_ context.Context, p freshet.Partition, epoch freshet.Epoch) error {
+func (s *Store) Checkpoint(_ context.Context, p freshet.Partition, epoch freshet.Epoch, views []freshet.ViewID) error {
 	part := &s.partitions[p]
 	part.mu.Lock()
 	defer part.mu.Unlock()
 	if err := part.own(epoch); err != nil {
 		return err
 	}
-	part.durable, part.checkpoint = maps.Clone(part.rows), part.applied.At()
+	part.durable, part.checkpoint, part.views = maps.Clone(part.rows), part.applied.At(), slices.Clone(views)
 	return nil
 }
 

@@ -1,0 +1,159 @@
+package cli
+
+import (
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/freshet-ml/freshet"
+)
+
+// fakeServer answers like a Freshet server whose project is the calm app, from fixed texts.
+type fakeServer struct {
+	http *httptest.Server
+
+	mu      sync.Mutex
+	got     []string
+	known   map[string]bool
+	refusal int // status of the next refused requests
+	refused int
+	asked   chan struct{} // gets a value for each request, if there is room
+}
+
+func newFakeServer() *fakeServer {
+	f := &fakeServer{known: map[string]bool{}, asked: make(chan struct{}, 1)}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /v1/events", f.events)
+	mux.HandleFunc("GET /v1/features/{view}", f.features)
+	mux.HandleFunc("GET /v1/entities/{kind}/{key}/predictions/{pipeline}", f.prediction)
+	f.http = httptest.NewServer(mux)
+	return f
+}
+
+func (f *fakeServer) bodies() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.got)
+}
+
+func (f *fakeServer) refuse(status, n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.refusal, f.refused = status, n
+}
+
+func problem(w http.ResponseWriter, status int, code freshet.Code, field, detail string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(map[string]any{"status": status, "code": code, "field": field, "detail": detail, "request_id": "req-7"})
+}
+
+// events rejects an event of type "bad" and what is no JSON, and knows ids it has seen.
+func (f *fakeServer) events(w http.ResponseWriter, r *http.Request) {
+	select {
+	case f.asked <- struct{}{}:
+	default:
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.refused > 0 {
+		f.refused--
+		problem(w, f.refusal, "", "", "the server is behind")
+		return
+	}
+	in := io.Reader(r.Body)
+	if r.Header.Get("Content-Encoding") == "gzip" {
+		z, err := gzip.NewReader(r.Body)
+		if err != nil {
+			problem(w, 400, freshet.InvalidArgument, "", err.Error())
+			return
+		}
+		in = z
+	}
+	body, err := io.ReadAll(in)
+	if err != nil {
+		problem(w, 400, freshet.InvalidArgument, "", err.Error())
+		return
+	}
+	f.got = append(f.got, string(body))
+	accepted, duplicates, rejected := 0, 0, []map[string]any{}
+	for i, line := range strings.Split(strings.TrimSuffix(string(body), "\n"), "\n") {
+		var e struct {
+			ID   string `json:"event_id"`
+			Type string `json:"type"`
+		}
+		switch err := json.Unmarshal([]byte(line), &e); {
+		case err != nil:
+			rejected = append(rejected, map[string]any{"index": i, "code": "invalid_argument", "detail": "the line is no JSON object"})
+		case e.Type == "bad":
+			rejected = append(rejected, map[string]any{"index": i, "event_id": e.ID, "code": "invalid_argument", "field": "type",
+				"detail": `type: there is no event type "bad"; expected play or search`})
+		case f.known[e.ID]:
+			duplicates++
+		default:
+			f.known[e.ID] = true
+			accepted++
+		}
+	}
+	answer := map[string]any{"accepted": accepted, "duplicates": duplicates, "rejected": rejected}
+	w.Header().Set("Content-Type", "application/json")
+	if accepted+duplicates == 0 {
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(http.StatusUnprocessableEntity)
+		answer = map[string]any{"code": "unprocessable", "detail": "no event was accepted", "errors": rejected}
+	} else {
+		var p freshet.Position
+		p.Cover(freshet.Place{Partition: 3, Offset: freshet.Offset(len(f.known))})
+		answer["position"] = p.String()
+	}
+	json.NewEncoder(w).Encode(answer)
+}
+
+func (f *fakeServer) features(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	if r.PathValue("view") != "session" {
+		problem(w, 404, freshet.NotFound, "view", fmt.Sprintf("there is no view %q; did you mean session?", r.PathValue("view")))
+		return
+	}
+	if !q.Has("user_id") {
+		problem(w, 400, freshet.InvalidArgument, "user_id", "user_id is missing: session is about user")
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	fmt.Fprintf(w, `{"view":"session","entity":{"user_id":%q},"at":"2025-03-03T12:00:00.000Z","features":{"plays":3,`+
+		`"sleep_bounce_rate":0.5,"recent":["c1","c<2>"],"note":null,"big":9007199254740992},`+
+		`"event_time":"2025-03-03T11:59:00.000Z","offset":17,"release":"r1"}`, q.Get("user_id"))
+}
+
+func (f *fakeServer) prediction(w http.ResponseWriter, r *http.Request) {
+	switch r.PathValue("key") {
+	case "nobody":
+		problem(w, 404, freshet.NotFound, "", `there is no prediction of today for user "nobody"`)
+		return
+	case "locked":
+		problem(w, 403, freshet.PermissionDenied, "", "this key may not read predictions")
+		return
+	case "broken":
+		problem(w, 500, freshet.Internal, "", "internal error")
+		return
+	}
+	inputs := [2]string{}
+	if r.URL.Query().Get("explain") == "true" {
+		inputs = [2]string{`,"inputs":{"minutes":10,"starts_24h":null}`, `,"inputs":{"minutes":5.5,"starts_24h":2}`}
+	}
+	stale := ""
+	if r.URL.Query().Has("after") {
+		stale = `,"stale":true`
+	}
+	w.Header().Set("Content-Type", "application/json")
+	fmt.Fprintf(w, `{"pipeline":"today","entity":{"user_id":%q},"items":[{"id":"c17","score":0.83%s},{"id":"c2","score":0.1%s}],`+
+		`"release":"r12","model":"ranker@7","event_id":"e1","offset":{"partition":3,"offset":9120},`+
+		`"event_time":"2025-03-03T12:00:00.000Z","created_at":"2025-03-03T12:00:00.002Z",`+
+		`"expires_at":"2025-03-04T12:00:00.000Z","fallback":false%s}`, r.PathValue("key"), inputs[0], inputs[1], stale)
+}

@@ -1,0 +1,117 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/server"
+)
+
+// serveCommand runs the server until it is interrupted.
+type serveCommand struct {
+	Project string `default:"." placeholder:"PATH" help:"The project file, or the folder it is in (default: this folder)."`
+	Data    string `default:"./data" placeholder:"DIR" help:"The folder for everything durable; made if it is not there (default ${default})."`
+	Listen  string `default:"127.0.0.1:8787" placeholder:"ADDR" help:"host:port to listen on; port 0 takes a free one (default ${default})."`
+
+	LogFormat string     `enum:"text,json" default:"text" help:"How to log: text or json (default ${default})."`
+	LogLevel  slog.Level `default:"info" placeholder:"LEVEL" help:"What to log: debug, info, warn or error (default ${default})."`
+
+	Workers       int           `placeholder:"N" group:"limits" help:"Jobs in work at once (default: half the cores)."`
+	Memory        bytesFlag     `placeholder:"SIZE" group:"limits" help:"Feature rows kept in memory, such as 512MB (default 256MB)."`
+	Backlog       int           `placeholder:"N" group:"limits" help:"Events or jobs that may wait before events are refused with 429 (default 1000000)."`
+	DedupeHorizon time.Duration `placeholder:"TIME" group:"limits" help:"How long an event_id is remembered (default 24h)."`
+	Visibility    time.Duration `placeholder:"TIME" group:"limits" help:"After this a job whose worker died is given to another (default 15s)."`
+	Attempts      int           `placeholder:"N" group:"limits" help:"Tries at a job before it becomes a dead letter (default 5)."`
+	MaxBody       bytesFlag     `placeholder:"SIZE" group:"limits" help:"Largest request body as sent (default 8MB)."`
+	MaxUnpacked   bytesFlag     `placeholder:"SIZE" group:"limits" help:"Largest request body unpacked (default 16MB)."`
+	MaxDepth      int           `placeholder:"N" group:"limits" help:"Deepest nesting of JSON (default 64)."`
+	MaxEvents     int           `placeholder:"N" group:"limits" help:"Most events in one request (default 10000)."`
+	MaxConns      int           `placeholder:"N" group:"limits" help:"Open connections; more wait (default 8192)."`
+	HeaderTimeout time.Duration `placeholder:"TIME" group:"limits" help:"For a request's headers to arrive (default 10s)."`
+	BodyTimeout   time.Duration `placeholder:"TIME" group:"limits" help:"For a request's body to arrive (default 1m)."`
+	DrainTimeout  time.Duration `placeholder:"TIME" group:"limits" help:"For requests under way when the server stops (default 10s)."`
+}
+
+// Help is the long text of `freshet serve --help`.
+func (serveCommand) Help() string {
+	return `Serves the project on one port until SIGINT or SIGTERM; then it stops in order: no more requests, the events taken so
+far into features and jobs, the disk. A second signal ends it at once, and nothing that was acknowledged is lost either way.
+
+Example:
+
+  freshet serve --project examples/calm --data /var/lib/freshet`
+}
+
+// Validate is called by kong.
+func (c *serveCommand) Validate() error {
+	for name, n := range map[string]int64{
+		"workers": int64(c.Workers), "backlog": int64(c.Backlog), "attempts": int64(c.Attempts),
+		"max-depth": int64(c.MaxDepth), "max-events": int64(c.MaxEvents), "max-conns": int64(c.MaxConns),
+		"dedupe-horizon": int64(c.DedupeHorizon), "visibility": int64(c.Visibility),
+		"header-timeout": int64(c.HeaderTimeout), "body-timeout": int64(c.BodyTimeout), "drain-timeout": int64(c.DrainTimeout),
+	} {
+		if n < 0 {
+			return fmt.Errorf("--%s: expected a positive value, or 0 for the default", name)
+		}
+	}
+	return nil
+}
+
+// Run serves until ctx ends.
+func (c *serveCommand) Run(ctx context.Context, sh *shell) error {
+	o := c.options(sh)
+	s, err := server.New(ctx, o)
+	if err != nil {
+		return freshet.Errorf("", "%w", err)
+	}
+	if err := sh.announce(s.Addr()); err != nil {
+		return err
+	}
+	return s.Run(ctx)
+}
+
+// announce tells where the server listens: scripts that asked for port 0 read it from stdout.
+func (sh *shell) announce(addr string) error {
+	if sh.json {
+		return sh.printJSON(map[string]string{"url": "http://" + addr})
+	}
+	_, err := fmt.Fprintf(sh.out, "freshet listens on http://%s\n", addr)
+	return err
+}
+
+func (c *serveCommand) options(sh *shell) server.Options {
+	o := server.Options{
+		Project:       c.Project,
+		Data:          c.Data,
+		Listen:        c.Listen,
+		DedupeHorizon: c.DedupeHorizon,
+		HotBytes:      int64(c.Memory),
+		Visibility:    c.Visibility,
+		Attempts:      c.Attempts,
+		Backlog:       c.Backlog,
+		Workers:       c.Workers,
+		Runtimes:      sh.runtimes,
+		Logger:        c.logger(sh),
+		OnFatal:       sh.fatal,
+	}
+	o.API.MaxBody = int64(c.MaxBody)
+	o.API.MaxUnpacked = int64(c.MaxUnpacked)
+	o.API.MaxDepth = c.MaxDepth
+	o.API.MaxEvents = c.MaxEvents
+	o.API.MaxConns = c.MaxConns
+	o.API.HeaderTimeout = c.HeaderTimeout
+	o.API.BodyTimeout = c.BodyTimeout
+	o.API.DrainTimeout = c.DrainTimeout
+	return o
+}
+
+func (c *serveCommand) logger(sh *shell) *slog.Logger {
+	o := &slog.HandlerOptions{Level: c.LogLevel}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(sh.err, o))
+	}
+	return slog.New(slog.NewTextHandler(sh.err, o))
+}

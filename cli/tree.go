@@ -1,0 +1,32 @@
+package cli
+
+import "github.com/alecthomas/kong"
+
+// tree is the grammar: every command and the flags that all of them take. Groups and order are those of the help text.
+type tree struct {
+	JSON bool `name:"json" help:"Answer in JSON."`
+
+	Serve serveCommand `cmd:"" group:"run" help:"Run the server."`
+	Demo  demoCommand  `cmd:"" group:"run" help:"See it work: a server, an example app and its users, in one command."`
+
+	Check checkCommand `cmd:"" group:"project" help:"Check the project file, its tables and its models."`
+
+	Send sendCommand `cmd:"" group:"use" help:"Send events to a server: NDJSON or CSV."`
+	Get  struct {
+		Features   getFeaturesCommand   `cmd:"" help:"Read a feature view for one entity."`
+		Prediction getPredictionCommand `cmd:"" help:"Read the newest prediction for a user."`
+	} `cmd:"" group:"use" help:"Look at features and predictions."`
+
+	Version    versionCommand    `cmd:"" group:"about" help:"Print the version."`
+	Completion completionCommand `cmd:"" group:"about" help:"Print a completion script for a shell."`
+}
+
+func groups() []kong.Group {
+	return []kong.Group{
+		{Key: "run", Title: "Run"},
+		{Key: "project", Title: "Project"},
+		{Key: "use", Title: "Use a server"},
+		{Key: "about", Title: "This program"},
+		{Key: "limits", Title: "Limits"}, // flags of serve
+	}
+}

@@ -1,0 +1,112 @@
+package api
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/eventlog"
+	"github.com/freshet-ml/freshet/feature"
+	"github.com/freshet-ml/freshet/feature/expression"
+	"github.com/freshet-ml/freshet/internal/release"
+	"github.com/freshet-ml/freshet/internal/telemetry"
+	"github.com/freshet-ml/freshet/jobqueue"
+)
+
+// Live is the pointer to the release that serves (release.Live).
+type Live interface {
+	Load() *release.Opened // nil before the first release
+}
+
+// Log takes accepted events (eventlog.Log).
+type Log interface {
+	Append(ctx context.Context, entries []eventlog.Entry) ([]eventlog.Appended, error)
+}
+
+// Rows says how far the feature rows are (featurestore.Store).
+type Rows interface {
+	Applied(partition freshet.Partition) freshet.Offset
+	Wait(ctx context.Context, partition freshet.Partition, offset freshet.Offset) error
+}
+
+// Values reads features (reader.Reader).
+type Values interface {
+	// Values appends to dst all features of views, in their order; the views are of one entity kind.
+	Values(ctx context.Context, rel *release.Opened, views []*feature.View, key freshet.Key, at freshet.Timestamp, known bool,
+		dst []expression.Value) ([]expression.Value, error)
+	// RowInfo tells about the stored row; ok is false if there is none.
+	RowInfo(ctx context.Context, view *feature.View, key freshet.Key) (last freshet.Timestamp, offset freshet.Offset, ok bool, err error)
+}
+
+// Jobs tells what became of jobs (jobqueue.Queue).
+type Jobs interface {
+	Wait(ctx context.Context, s jobqueue.Subject, through freshet.Offset) (jobqueue.State, error)
+	DeadLetters(ctx context.Context, after freshet.JobID, limit int) ([]jobqueue.DeadLetter, error)
+	Stats() jobqueue.Stats
+	Full() bool
+}
+
+// Predictions keeps answers to pull (predictionstore.Store). An expired prediction is not returned.
+type Predictions interface {
+	Put(ctx context.Context, p freshet.Prediction) (stored bool, err error)
+	Get(ctx context.Context, e freshet.Entity, pipeline freshet.PipelineName) (freshet.Prediction, error)
+	// GetExplained is Get with the Explanation, where one was kept.
+	GetExplained(ctx context.Context, e freshet.Entity, pipeline freshet.PipelineName) (freshet.Prediction, error)
+	List(ctx context.Context, e freshet.Entity) ([]freshet.Prediction, error)
+}
+
+// Predictor computes predictions (the orchestration layer).
+type Predictor interface {
+	Predict(ctx context.Context, rel *release.Opened, req release.Request) (freshet.Prediction, error)
+}
+
+// Streams tells how far the receiver is.
+type Streams interface {
+	Streams() []StreamStatus
+	// Backlogged says whether so much is accepted and not worked off that no more may be taken, and why.
+	Backlogged() (reason string, yes bool)
+}
+
+// StreamStatus is the state of one partition, as GET /v1/streams shows it.
+type StreamStatus struct {
+	Partition         freshet.Partition `json:"partition"`
+	Head              freshet.Offset    `json:"head"`       // the last event in the log
+	Applied           freshet.Offset    `json:"applied"`    // the last event in the rows
+	Checkpoint        freshet.Offset    `json:"checkpoint"` // the last event in the rows on disk
+	Lag               uint64            `json:"lag"`        // events in the log and not yet in the rows
+	Watermark         freshet.Timestamp `json:"watermark"`
+	MaxEventTime      freshet.Timestamp `json:"max_event_time"`
+	Events            uint64            `json:"events"` // applied since the start
+	Late              uint64            `json:"late"`   // dropped from a session view since the start
+	Unreadable        uint64            `json:"unreadable"`
+	LastError         string            `json:"last_error,omitempty"`
+	EventsPerSecond   float64           `json:"events_per_second"`
+	CheckpointAge     time.Duration     `json:"-"`
+	CheckpointAgeSecs float64           `json:"checkpoint_age_seconds"` // filled from CheckpointAge
+}
+
+// Ready tells why the server cannot serve yet; nothing if it can.
+type Ready interface {
+	Ready() (reasons []string)
+}
+
+func (d *Deps) check() {
+	if d.Live == nil || d.Log == nil || d.Rows == nil || d.Values == nil || d.Jobs == nil || d.Predictions == nil ||
+		d.Predictor == nil || d.Streams == nil || d.Ready == nil {
+		panic("api: a dependency is missing")
+	}
+}
+
+func (d Deps) withDefaults() Deps {
+	if d.Metrics == nil {
+		d.Metrics = telemetry.NewRegistry()
+	}
+	if d.Logger == nil {
+		d.Logger = slog.New(slog.DiscardHandler)
+	}
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	return d
+}

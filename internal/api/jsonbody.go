@@ -1,0 +1,77 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/freshet-ml/freshet"
+)
+
+// readJSON reads a request's body into v, a struct: one JSON object whose keys v has. Errors name the key at fault.
+func (a *API) readJSON(w *response, r *http.Request, v any) error {
+	if _, err := formOf(r.Header, false); err != nil {
+		return err
+	}
+	sent, err := a.readBody(w, r)
+	if err != nil {
+		return err
+	}
+	defer a.returnBody(sent)
+	if err := checkDepth(sent.buf, a.o.MaxDepth); err != nil {
+		return err
+	}
+	d := json.NewDecoder(bytes.NewReader(sent.buf))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return decodeError(err)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return freshet.Errorf(freshet.InvalidArgument, "the body has something after its JSON object, at byte %d; expected one object", d.InputOffset())
+	}
+	return nil
+}
+
+// decodeError puts encoding/json's errors into our words.
+func decodeError(err error) error {
+	if e, ok := errors.AsType[*json.SyntaxError](err); ok {
+		return freshet.Errorf(freshet.InvalidArgument, "the body is no JSON: at byte %d: %w", e.Offset, err)
+	}
+	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		if e.Field == "" {
+			return freshet.Errorf(freshet.InvalidArgument, "the body is a JSON %s; expected an object", e.Value)
+		}
+		return invalid(e.Field, "got a JSON %s; expected %s", e.Value, kindOf(e))
+	}
+	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
+		name = strings.Trim(name, `"`)
+		return invalid(clip(name, 64), "unknown key")
+	}
+	switch {
+	case errors.Is(err, io.EOF):
+		return freshet.Errorf(freshet.InvalidArgument, "the body is empty; expected a JSON object")
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return freshet.Errorf(freshet.InvalidArgument, "the body is no JSON: it ends too early")
+	case freshet.CodeOf(err) != freshet.Internal:
+		return err
+	}
+	return freshet.Errorf(freshet.InvalidArgument, "the body cannot be read: %w", err)
+}
+
+// kindOf is the JSON kind that a Go type takes.
+func kindOf(e *json.UnmarshalTypeError) string {
+	switch k := e.Type.Kind().String(); {
+	case k == "string":
+		return "a text"
+	case k == "bool":
+		return "true or false"
+	case k == "slice":
+		return "a list"
+	case strings.HasPrefix(k, "int"):
+		return "a whole number"
+	}
+	return "an object"
+}

@@ -1,0 +1,133 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/internal/telemetry"
+)
+
+// route is one method and path. What its handler returns as an error is answered as a problem.
+type route struct {
+	method, path string
+	handle       func(w *response, r *http.Request) error
+}
+
+// routes are all that the door answers; openapi.yaml describes each.
+func (a *API) routes() []route {
+	return []route{
+		{"POST", "/v1/events", a.postEvents},
+		{"GET", "/v1/features/{view}", a.getFeatures},
+		{"POST", "/v1/features", a.postFeatures},
+		{"GET", "/v1/users/{user}/predictions", a.getPredictions},
+		{"GET", "/v1/users/{user}/predictions/{pipeline}", a.getPrediction},
+		{"GET", "/v1/entities/{kind}/{key}/predictions", a.getPredictions},
+		{"GET", "/v1/entities/{kind}/{key}/predictions/{pipeline}", a.getPrediction},
+		{"POST", "/v1/predict/{pipeline}", a.postPredict},
+		{"GET", "/v1/streams", a.getStreams},
+		{"GET", "/v1/status", a.getStatus},
+		{"GET", "/v1/dead-letters", a.getDeadLetters},
+		{"GET", "/healthz", a.getHealth},
+		{"GET", "/readyz", a.getReady},
+		{"GET", "/metrics", a.getMetrics},
+		{"GET", "/openapi.yaml", a.getOpenAPI},
+		{"GET", "/{$}", a.getHome},
+	}
+}
+
+func (a *API) newMux(routes []route) *http.ServeMux {
+	mux := http.NewServeMux()
+	methods := map[string][]string{}
+	for _, r := range routes {
+		mux.HandleFunc(r.method+" "+r.path, a.run(a.metrics.routes.Route(r.method+" "+r.path), r.handle))
+		methods[r.path] = append(methods[r.path], r.method)
+		if r.method == http.MethodGet {
+			methods[r.path] = append(methods[r.path], http.MethodHead)
+		}
+	}
+	other := a.metrics.routes.Route("other")
+	for _, path := range slices.Sorted(maps.Keys(methods)) {
+		// Less specific than the routes with a method: it gets what they leave.
+		mux.HandleFunc(path, a.run(other, wrongMethod(methods[path])))
+	}
+	mux.HandleFunc("/", a.run(other, noRoute))
+	return mux
+}
+
+func wrongMethod(allowed []string) func(*response, *http.Request) error {
+	allow := strings.Join(allowed, ", ")
+	return func(w *response, r *http.Request) error {
+		w.Header().Set("Allow", allow)
+		return withStatus(http.StatusMethodNotAllowed, freshet.Errorf(freshet.InvalidArgument,
+			"%s is not possible here; expected %s", clip(r.Method, 32), allow))
+	}
+}
+
+func noRoute(_ *response, r *http.Request) error {
+	return freshet.Errorf(freshet.NotFound, "there is nothing at %s; GET /openapi.yaml lists all routes", clip(r.URL.Path, 256))
+}
+
+// serve answers one request: its id first, then its bounds, then its route.
+func (a *API) serve(w http.ResponseWriter, r *http.Request) {
+	res := a.responses.Get().(*response)
+	*res = response{ResponseWriter: w, id: a.ids.of(r)}
+	defer func() {
+		*res = response{}
+		a.responses.Put(res)
+	}()
+	w.Header()["X-Request-Id"] = []string{res.id}
+	if err := a.checkTarget(r); err != nil {
+		a.fail(res, r, err)
+		a.metrics.refused.Observe(res.status, 0)
+		return
+	}
+	a.mux.ServeHTTP(res, r)
+}
+
+// checkTarget refuses paths that the mux would answer in its own words.
+func (a *API) checkTarget(r *http.Request) error {
+	if n := len(r.URL.RawPath) + len(r.URL.Path) + len(r.URL.RawQuery); n > a.o.MaxTarget {
+		return withStatus(http.StatusRequestURITooLong, freshet.Errorf(freshet.InvalidArgument,
+			"path and query are over %d bytes; ask for less at once", a.o.MaxTarget))
+	}
+	path := r.URL.EscapedPath()
+	if path == "" || path[0] != '/' || strings.Contains(path, "//") || strings.Contains(path, "/./") || strings.Contains(path, "/../") ||
+		strings.HasSuffix(path, "/.") || strings.HasSuffix(path, "/..") {
+		return noRoute(nil, r)
+	}
+	return nil
+}
+
+// run makes a handler of a route's function: it counts and times, answers errors, and turns a panic into a fault of the
+// server that harms only this request.
+func (a *API) run(counts *telemetry.Route, handle func(*response, *http.Request) error) http.HandlerFunc {
+	return func(rw http.ResponseWriter, r *http.Request) {
+		w := rw.(*response) // serve made it
+		start := time.Now()
+		defer func() {
+			if p := recover(); p != nil {
+				a.panicked(w, r, p)
+			}
+			counts.Observe(w.status, time.Since(start).Seconds())
+		}()
+		if err := handle(w, r); err != nil {
+			a.fail(w, r, err)
+		}
+	}
+}
+
+func (a *API) panicked(w *response, r *http.Request, p any) {
+	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		panic(p)
+	}
+	a.deps.Logger.Error("panic", slog.String("request_id", w.id), slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+	a.fail(w, r, freshet.Errorf(freshet.Internal, "panic: %s", fmt.Sprint(p)))
+}

@@ -1,0 +1,214 @@
+package api
+
+import (
+	"bytes"
+	"errors"
+	"io"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/freshet-ml/freshet"
+)
+
+// splitter finds the texts of the events in a body. It checks the syntax of what holds them; what an event says is for
+// the schema to check.
+type splitter struct {
+	text    []byte
+	spans   []span
+	decoder *jsontext.Decoder
+	reader  bytes.Buffer // what decoder reads
+}
+
+// span is where one event stands in the text.
+type span struct{ from, to int }
+
+// emptied keeps the splitter's buffers and nothing of the request.
+func (s splitter) emptied() splitter {
+	const many = 1 << 16
+	if cap(s.spans) > many {
+		s.spans = nil
+	}
+	return splitter{spans: s.spans[:0], decoder: s.decoder}
+}
+
+// split finds the events of text. Returns InvalidArgument with the position if text cannot be read as a whole, and
+// TooLarge for too many events.
+func (b *batch) split(text []byte, f form, o Options) error {
+	b.text = text
+	if f == formNDJSON {
+		return b.lines(o.MaxEvents)
+	}
+	start := len(text) - len(bytes.TrimLeft(text, spaces))
+	switch {
+	case start == len(text):
+		return freshet.Errorf(freshet.InvalidArgument, "the body is empty; expected an event or an array of events")
+	case text[start] == '{':
+		b.single = true
+		return b.object(start, o.MaxDepth)
+	case text[start] == '[':
+		return b.array(o)
+	}
+	return freshet.Errorf(freshet.InvalidArgument, "the body begins with %.20q; expected an object or an array of objects", text[start:])
+}
+
+// spaces are what JSON calls white space.
+const spaces = " \t\r\n"
+
+// object takes the whole text as one event, if it is an object at all.
+func (b *batch) object(start, maxDepth int) error {
+	end := len(bytes.TrimRight(b.text, spaces))
+	b.spans = append(b.spans, span{start, end})
+	if err := checkDepth(b.text[start:end], maxDepth); err != nil {
+		return err
+	}
+	return nil
+}
+
+// lines takes each line that is not blank as one event.
+func (b *batch) lines(maxEvents int) error {
+	for from := 0; from < len(b.text); {
+		to := len(b.text)
+		if i := bytes.IndexByte(b.text[from:], '\n'); i >= 0 {
+			to = from + i
+		}
+		if s, ok := trimmed(b.text, from, to); ok {
+			if len(b.spans) == maxEvents {
+				return tooManyEvents(maxEvents)
+			}
+			b.spans = append(b.spans, s)
+		}
+		from = to + 1
+	}
+	return nil
+}
+
+func trimmed(text []byte, from, to int) (span, bool) {
+	line := bytes.TrimLeft(text[from:to], spaces)
+	from = to - len(line)
+	return span{from, from + len(bytes.TrimRight(line, spaces))}, len(line) > 0
+}
+
+// array takes each element of an array as one event. What is no JSON ends it: where the next element begins is unknown
+// then. Doubled names and bad UTF-8 are left to the schema, so that they cost one event and not all.
+func (b *batch) array(o Options) error {
+	b.reader = *bytes.NewBuffer(b.text)
+	if b.decoder == nil {
+		b.decoder = new(jsontext.Decoder)
+	}
+	b.decoder.Reset(&b.reader, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	if _, err := b.decoder.ReadToken(); err != nil {
+		return b.syntax(err)
+	}
+	for b.decoder.PeekKind() != ']' {
+		element, err := b.decoder.ReadValue()
+		if err != nil {
+			return b.syntax(err)
+		}
+		if len(b.spans) == o.MaxEvents {
+			return tooManyEvents(o.MaxEvents)
+		}
+		if err := checkDepth(element, o.MaxDepth-1); err != nil {
+			return err
+		}
+		end := int(b.decoder.InputOffset())
+		b.spans = append(b.spans, span{end - len(element), end})
+	}
+	if _, err := b.decoder.ReadToken(); err != nil {
+		return b.syntax(err)
+	}
+	if _, err := b.decoder.ReadToken(); err != io.EOF {
+		return b.syntax(err)
+	}
+	return nil
+}
+
+func tooManyEvents(limit int) error {
+	return freshet.Errorf(freshet.TooLarge, "the body has more than %d events; send fewer at once", limit)
+}
+
+// syntax says where a text is no JSON.
+func (s *splitter) syntax(err error) error { return syntaxError(s.text, err) }
+
+func syntaxError(text []byte, err error) error {
+	at := len(text)
+	if e, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
+		at, err = int(e.ByteOffset), e.Err
+	}
+	if err == nil || err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return freshet.Errorf(freshet.InvalidArgument, "the body is no JSON: at byte %d: %w", at, err)
+}
+
+// checkSyntax tells whether text is one JSON value and nothing else; if not, where. Doubled names are allowed.
+func checkSyntax(text []byte) error {
+	d := jsontext.NewDecoder(bytes.NewBuffer(text), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	if _, err := d.ReadValue(); err != nil {
+		return syntaxError(text, err)
+	}
+	if _, err := d.ReadToken(); err != io.EOF {
+		return syntaxError(text, err)
+	}
+	return nil
+}
+
+// checkDepth refuses a text whose brackets are nested deeper than limit. Few brackets cannot be: counting them is much
+// cheaper than following them, and enough for nearly all.
+func checkDepth(text []byte, limit int) error {
+	if bytes.Count(text, []byte{'{'})+bytes.Count(text, []byte{'['}) <= limit {
+		return nil
+	}
+	if depth(text) > limit {
+		return freshet.Errorf(freshet.InvalidArgument, "the JSON is nested deeper than %d; expected a flat object", limit)
+	}
+	return nil
+}
+
+// depth is how deep the brackets of text outside its strings are nested.
+func depth(text []byte) int {
+	deepest, now, quoted := 0, 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '{' || c == '[':
+			now++
+			deepest = max(deepest, now)
+		case c == '}' || c == ']':
+			now--
+		}
+	}
+	return deepest
+}
+
+// idOf finds the id of an event that was refused, as far as it can be read.
+func idOf(raw []byte) string {
+	d := jsontext.NewDecoder(bytes.NewBuffer(raw), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	if t, err := d.ReadToken(); err != nil || t.Kind() != '{' {
+		return ""
+	}
+	for d.PeekKind() == '"' {
+		name, err := d.ReadToken()
+		if err != nil {
+			return ""
+		}
+		if name.String() != "event_id" {
+			if d.SkipValue() != nil {
+				return ""
+			}
+			continue
+		}
+		if d.PeekKind() != '"' {
+			return ""
+		}
+		id, err := d.ReadToken()
+		if err != nil {
+			return ""
+		}
+		return clip(id.String(), freshet.MaxEventIDBytes)
+	}
+	return ""
+}

@@ -1,0 +1,110 @@
+package benchapp
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/freshet-ml/freshet"
+)
+
+// pool is how many different events there are; then they come again, with new ids and times. It is a multiple of block.
+const pool = 200_000
+
+// block is how many events hold the shares of types and of jobs exactly: 7 plays, 2 of them completed, 2 biometric
+// readings, 1 search.
+const block = 10
+
+// Every event begins with its id and its time, at places known in advance: these are written when it is sent, the rest is
+// there before.
+const (
+	idAt       = len(`{"event_id":"`)
+	idBytes    = 16
+	timeAt     = idAt + idBytes + len(`","event_time":"`)
+	timeLayout = "2026-01-02T15:04:05.000Z"
+)
+
+// Events are the events of the app: event i is always the same one but for its id and time. Safe for concurrent use.
+type Events struct {
+	run   uint32
+	text  []byte
+	ends  []int32 // of each event of the pool, in text
+	users []int32
+	jobs  []bool
+}
+
+// NewEvents generates the events of seed. run goes into the ids: two runs against one server need different ones, or the
+// second would send duplicates only.
+func NewEvents(seed uint64, run uint32) *Events {
+	r := random(seed, partEvents)
+	e := &Events{run: run}
+	for range pool / block {
+		for _, k := range r.Perm(block) {
+			user := r.IntN(Users)
+			e.text = fmt.Appendf(e.text, `{"event_id":"%016x","event_time":"%s",`, 0, timeLayout)
+			e.text = appendBody(e.text, r, k, user)
+			e.ends = append(e.ends, int32(len(e.text)))
+			e.users = append(e.users, int32(user))
+			e.jobs = append(e.jobs, k < completed)
+		}
+	}
+	return e
+}
+
+// The events of a block by their number k.
+const (
+	completed  = 2
+	plays      = 7
+	biometrics = plays + 2
+)
+
+var queries = []string{"can't sleep", "rain sounds", "focus music", "morning movement", "breathing", "calm down", "deep work", "back pain"}
+
+func appendBody(dst []byte, r *rand.Rand, k, user int) []byte {
+	switch {
+	case k < plays:
+		title := r.IntN(Titles)
+		seconds := 5 + r.Float64()*60
+		if k < completed {
+			seconds = 180 + r.Float64()*1200
+		}
+		return fmt.Appendf(dst, `"type":"play","user_id":"%s","content_id":"%s","category":"%s","seconds":%.1f,"completed":%t}`,
+			userID(user), titleID(title), categories[title%len(categories)], seconds, k < completed)
+	case k < biometrics:
+		return fmt.Appendf(dst, `"type":"biometric","user_id":"%s","heart_rate":%.1f,"steps":%d}`,
+			userID(user), 55+r.Float64()*50, r.IntN(60))
+	}
+	return fmt.Appendf(dst, `"type":"search","user_id":"%s","query":"%s"}`, userID(user), queries[r.IntN(len(queries))])
+}
+
+// Append appends event i, without a line end, as happening at.
+func (e *Events) Append(dst []byte, i int, at freshet.Timestamp) []byte {
+	begin := len(dst)
+	dst = append(dst, e.template(i)...)
+	ev := dst[begin:]
+	var id [idBytes / 2]byte
+	binary.BigEndian.PutUint32(id[:], e.run)
+	binary.BigEndian.PutUint32(id[4:], uint32(i))
+	hex.Encode(ev[idAt:], id[:])
+	at.AppendFormat(ev[timeAt:timeAt])
+	return dst
+}
+
+// Size is the length of event i in bytes.
+func (e *Events) Size(i int) int { return len(e.template(i)) }
+
+func (e *Events) template(i int) []byte {
+	n := i % pool
+	begin := int32(0)
+	if n > 0 {
+		begin = e.ends[n-1]
+	}
+	return e.text[begin:e.ends[n]]
+}
+
+// MakesJob reports whether event i makes a job of Pipeline.
+func (e *Events) MakesJob(i int) bool { return e.jobs[i%pool] }
+
+// User is the user of event i.
+func (e *Events) User(i int) string { return userID(int(e.users[i%pool])) }

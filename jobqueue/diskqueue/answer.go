@@ -1,0 +1,148 @@
+package diskqueue
+
+import (
+	"context"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/jobqueue"
+)
+
+// Ack implements jobqueue.Driver.
+func (q *Queue) Ack(ctx context.Context, l jobqueue.Lease) error {
+	r, h, err := q.answered(ctx, l)
+	if err != nil {
+		return err
+	}
+	defer q.mu.Unlock()
+	b := q.db.NewBatch()
+	defer b.Close()
+	if err := q.deleteJob(b, r); err != nil {
+		return err
+	}
+	subject := q.hash(subjectOf(&h.job), h.job.Cause.Partition)
+	if q.deadSubjects[subject] > 0 {
+		if err := q.supersedeLetter(b, &h.job); err != nil {
+			return err
+		}
+	}
+	older := q.backlog.superseding(subject, h.job.Cause.Offset)
+	for _, o := range older {
+		if err := q.setNewer(b, q.backlog.at(o).sequence, h.job.Cause.Offset); err != nil {
+			return err
+		}
+	}
+	if err := b.Commit(pebble.NoSync); err != nil {
+		return storeError(err)
+	}
+	for _, o := range older {
+		q.backlog.at(o).superseded = h.job.Cause.Offset
+	}
+	q.end(r, subject)
+	q.change()
+	return nil
+}
+
+// Retry implements jobqueue.Driver. The moment is in memory only: after a restart the job is visible at once.
+func (q *Queue) Retry(ctx context.Context, l jobqueue.Lease, visible time.Time, reason string) error {
+	r, h, err := q.answered(ctx, l)
+	if err != nil {
+		return err
+	}
+	defer q.mu.Unlock()
+	q.key = appendSequenceKey(q.key[:0], kindAttempt, q.backlog.at(r).sequence)
+	q.value = appendAttempts(q.value[:0], attempts{begun: h.attempts.begun, lastError: reason})
+	if err := q.db.Set(q.key, q.value, pebble.NoSync); err != nil {
+		return storeError(err)
+	}
+	q.leaveHeap(r)
+	delete(q.held, r)
+	e := q.backlog.at(r)
+	e.where, e.at = hidden, visible.UnixNano()
+	q.hidden.push(&q.backlog, r)
+	q.change()
+	return nil
+}
+
+// Bury implements jobqueue.Driver.
+func (q *Queue) Bury(ctx context.Context, l jobqueue.Lease, at freshet.Timestamp, reason string) error {
+	r, h, err := q.answered(ctx, l)
+	if err != nil {
+		return err
+	}
+	defer q.mu.Unlock()
+	b := q.db.NewBatch()
+	defer b.Close()
+	if err := q.deleteJob(b, r); err != nil {
+		return err
+	}
+	letter := jobqueue.DeadLetter{Job: h.job, Attempts: h.attempts.begun, Reason: reason, At: at}
+	if err := q.setLetter(b, &letter, q.backlog.at(r).superseded); err != nil {
+		return err
+	}
+	if err := b.Commit(pebble.NoSync); err != nil {
+		return storeError(err)
+	}
+	subject := q.hash(subjectOf(&h.job), h.job.Cause.Partition)
+	q.dead++
+	q.deadSubjects[subject]++
+	q.end(r, subject)
+	q.change()
+	return nil
+}
+
+// answered finds the job that l leases. It returns with the lock held unless there is an error.
+func (q *Queue) answered(ctx context.Context, l jobqueue.Lease) (ref, *hold, error) {
+	if err := q.enter(ctx); err != nil {
+		return 0, nil, err
+	}
+	r := ref(uint32(l.Token))
+	h := q.held[r]
+	if h == nil || h.token != l.Token || h.job.ID != l.Job.ID {
+		q.mu.Unlock()
+		return 0, nil, freshet.Errorf(freshet.PreconditionFailed, "job %s: this lease is over; the job has ended or somebody else has it", l.Job.ID)
+	}
+	return r, h, nil
+}
+
+// deleteJob removes the records of a leased job. The job's own is written once in its life, so that a single delete does and
+// the two vanish at the next flush.
+func (q *Queue) deleteJob(b *pebble.Batch, r ref) error {
+	e := q.backlog.at(r)
+	q.key = appendSequenceKey(q.key[:0], kindJob, e.sequence)
+	if err := b.SingleDelete(q.key, nil); err != nil {
+		return storeError(err)
+	}
+	if e.superseded != 0 {
+		q.key = appendSequenceKey(q.key[:0], kindNewer, e.sequence)
+		if err := b.Delete(q.key, nil); err != nil {
+			return storeError(err)
+		}
+	}
+	q.key = appendSequenceKey(q.key[:0], kindAttempt, e.sequence)
+	return storeError(b.Delete(q.key, nil))
+}
+
+// setNewer remembers that a newer job of the same subject was acknowledged before the one at sequence ended.
+func (q *Queue) setNewer(b *pebble.Batch, sequence uint64, superseded freshet.Offset) error {
+	q.key = appendSequenceKey(q.key[:0], kindNewer, sequence)
+	q.value = appendNewer(q.value[:0], superseded)
+	return storeError(b.Set(q.key, q.value, nil))
+}
+
+// end takes a leased job out of memory.
+func (q *Queue) end(r ref, subject uint64) {
+	q.leaveHeap(r)
+	delete(q.held, r)
+	q.backlog.remove(r, subject)
+}
+
+func (q *Queue) leaveHeap(r ref) {
+	if q.backlog.at(r).where == due {
+		q.due.remove(&q.backlog, r)
+		return
+	}
+	q.hidden.remove(&q.backlog, r)
+}

@@ -1,0 +1,193 @@
+package diskqueue
+
+import (
+	"context"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/internal/disk"
+	"github.com/freshet-ml/freshet/jobqueue"
+)
+
+// setLetter writes a dead letter and its place in the index by subject.
+func (q *Queue) setLetter(b *pebble.Batch, l *jobqueue.DeadLetter, superseded freshet.Offset) error {
+	q.key = appendLetterKey(q.key[:0], l.Job.ID)
+	q.value = appendLetter(q.value[:0], l)
+	if err := b.Set(q.key, q.value, nil); err != nil {
+		return storeError(err)
+	}
+	q.key = appendSubjectKey(q.key[:0], subjectOf(&l.Job), l.Job.Cause)
+	q.value = appendNewer(q.value[:0], superseded)
+	return storeError(b.Set(q.key, q.value, nil))
+}
+
+// supersedeLetter notes at the newest dead letter before j that j was acknowledged: from j's offset on, its subject is not
+// dead any more. An older dead letter needs no note: nobody looks at it from j's offset on.
+func (q *Queue) supersedeLetter(b *pebble.Batch, j *freshet.Job) error {
+	key, superseded, found, err := q.newestLetter(subjectOf(j), freshet.Place{Partition: j.Cause.Partition, Offset: j.Cause.Offset - 1})
+	if err != nil || !found || superseded != 0 && superseded < j.Cause.Offset {
+		return err
+	}
+	q.value = appendNewer(q.value[:0], j.Cause.Offset)
+	return storeError(b.Set(key, q.value, nil))
+}
+
+// newestLetter finds the last dead letter of s through the given place: its key in the index by subject, and the first newer
+// job that was acknowledged.
+func (q *Queue) newestLetter(s jobqueue.Subject, through freshet.Place) (key []byte, superseded freshet.Offset, found bool, err error) {
+	last := appendSubjectKey(nil, s, through)
+	it, err := q.db.NewIter(&pebble.IterOptions{LowerBound: last[:len(last)-8], UpperBound: append(last, 0)})
+	if err != nil {
+		return nil, 0, false, storeError(err)
+	}
+	defer it.Close()
+	if !it.Last() {
+		return nil, 0, false, storeError(it.Error())
+	}
+	value, err := it.ValueAndErr()
+	if err != nil {
+		return nil, 0, false, storeError(err)
+	}
+	if superseded, err = decodeNewer(value); err != nil {
+		return nil, 0, false, err
+	}
+	return append([]byte(nil), it.Key()...), superseded, true, nil
+}
+
+// StateOf implements jobqueue.Driver.
+func (q *Queue) StateOf(ctx context.Context, s jobqueue.Subject, through freshet.Offset) (jobqueue.State, error) {
+	if err := q.enter(ctx); err != nil {
+		return jobqueue.Pending, err
+	}
+	defer q.mu.Unlock()
+	partition := freshet.PartitionOf(s.Entity.Key)
+	subject := q.hash(s, partition)
+	if q.backlog.pending(subject, through) {
+		return jobqueue.Pending, nil
+	}
+	if q.deadSubjects[subject] == 0 {
+		return jobqueue.Ended, nil
+	}
+	_, superseded, found, err := q.newestLetter(s, freshet.Place{Partition: partition, Offset: through})
+	if err != nil {
+		return jobqueue.Pending, err
+	}
+	if found && (superseded == 0 || superseded > through) {
+		return jobqueue.Dead, nil
+	}
+	return jobqueue.Ended, nil
+}
+
+// DeadLetters implements jobqueue.Driver.
+func (q *Queue) DeadLetters(ctx context.Context, from freshet.JobID, limit int) ([]jobqueue.DeadLetter, error) {
+	if err := q.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer q.mu.Unlock()
+	low := appendLetterKey(nil, from)
+	if from != "" {
+		low = append(low, 0) // the first key behind it
+	}
+	it, err := q.db.NewIter(&pebble.IterOptions{LowerBound: low, UpperBound: []byte{disk.PrefixDeadLetters, kindLetter + 1}})
+	if err != nil {
+		return nil, storeError(err)
+	}
+	defer it.Close()
+	var letters []jobqueue.DeadLetter
+	for ok := it.First(); ok && len(letters) < limit; ok = it.Next() {
+		value, err := it.ValueAndErr()
+		if err != nil {
+			return nil, storeError(err)
+		}
+		l, err := decodeLetter(value)
+		if err != nil {
+			return nil, err
+		}
+		letters = append(letters, l)
+	}
+	return letters, storeError(it.Error())
+}
+
+// Redrive implements jobqueue.Driver.
+func (q *Queue) Redrive(ctx context.Context, ids []freshet.JobID) (int, error) {
+	if err := q.enter(ctx); err != nil {
+		return 0, err
+	}
+	defer q.mu.Unlock()
+	b := q.db.NewBatch()
+	defer b.Close()
+	var back []revived
+	seen := make(map[freshet.JobID]struct{}, len(ids))
+	for _, id := range ids {
+		if _, twice := seen[id]; twice {
+			continue
+		}
+		seen[id] = struct{}{}
+		v, found, err := q.revive(b, id, q.sequence+1+uint64(len(back)))
+		if err != nil {
+			return 0, err
+		}
+		if found {
+			back = append(back, v)
+		}
+	}
+	if len(back) == 0 {
+		return 0, nil
+	}
+	if err := b.Commit(pebble.NoSync); err != nil {
+		return 0, storeError(err)
+	}
+	for i := range back {
+		q.dead--
+		subject := q.hash(subjectOf(&back[i].job), back[i].job.Cause.Partition)
+		if q.deadSubjects[subject]--; q.deadSubjects[subject] == 0 {
+			delete(q.deadSubjects, subject)
+		}
+		q.admit(&back[i].job, back[i].superseded)
+	}
+	q.change()
+	return len(back), nil
+}
+
+// revived is the job of a dead letter that goes back to the queue.
+type revived struct {
+	job        freshet.Job
+	superseded freshet.Offset
+}
+
+// revive replaces the dead letter of id by its job at sequence.
+func (q *Queue) revive(b *pebble.Batch, id freshet.JobID, sequence uint64) (revived, bool, error) {
+	letterKey := appendLetterKey(nil, id)
+	value, found, err := q.get(letterKey)
+	if err != nil || !found {
+		return revived{}, false, err
+	}
+	l, err := decodeLetter(value)
+	if err != nil {
+		return revived{}, false, err
+	}
+	v := revived{job: l.Job}
+	placeKey := appendSubjectKey(nil, subjectOf(&l.Job), l.Job.Cause)
+	newer, _, err := q.get(placeKey)
+	if err != nil {
+		return revived{}, false, err
+	}
+	if v.superseded, err = decodeNewer(newer); err != nil {
+		return revived{}, false, err
+	}
+	if v.superseded != 0 {
+		if err := q.setNewer(b, sequence, v.superseded); err != nil {
+			return revived{}, false, err
+		}
+	}
+	if err := b.Delete(placeKey, nil); err != nil {
+		return revived{}, false, storeError(err)
+	}
+	if err := b.Delete(letterKey, nil); err != nil {
+		return revived{}, false, storeError(err)
+	}
+	q.key = appendSequenceKey(q.key[:0], kindJob, sequence)
+	q.value = appendJob(q.value[:0], &v.job)
+	return v, true, storeError(b.Set(q.key, q.value, nil))
+}

@@ -1,0 +1,319 @@
+// Package memqueue is a jobqueue.Driver in memory: for tests, simulations and trials. It starts no goroutine and waits for
+// nothing, so that it works in testing/synctest bubbles. It never bounds its memory and keeps nothing after Close.
+package memqueue
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/jobqueue"
+)
+
+// Queue is the driver.
+type Queue struct {
+	mu       sync.Mutex
+	closed   bool
+	lanes    [freshet.Partitions]lane
+	jobs     map[freshet.JobID]*job      // queued and leased
+	dead     map[freshet.JobID]*job      // dead letters
+	subjects map[jobqueue.Subject][]*job // both, by Cause.Offset
+	visible  heap                        // by sequence
+	hidden   heap                        // by the moment they become visible: leased, or waiting for a retry
+	leased   int
+	sequence uint64
+	token    uint64
+	changed  chan struct{} // nil until somebody asks for it
+}
+
+// lane is what is remembered of a partition.
+type lane struct {
+	epoch   freshet.Epoch
+	emitted freshet.Offset
+}
+
+var _ jobqueue.Driver = (*Queue)(nil)
+
+// New makes an empty queue.
+func New() *Queue {
+	return &Queue{
+		jobs:     make(map[freshet.JobID]*job),
+		dead:     make(map[freshet.JobID]*job),
+		subjects: make(map[jobqueue.Subject][]*job),
+		visible:  heap{less: func(a, b *job) bool { return a.sequence < b.sequence }},
+		hidden:   heap{less: func(a, b *job) bool { return a.at.Before(b.at) }},
+	}
+}
+
+// Enqueue implements jobqueue.Driver.
+func (q *Queue) Enqueue(ctx context.Context, partition freshet.Partition, epoch freshet.Epoch, through freshet.Offset, jobs []freshet.Job) error {
+	if err := q.enter(ctx); err != nil {
+		return err
+	}
+	defer q.mu.Unlock()
+	l := &q.lanes[partition]
+	if epoch < l.epoch {
+		return freshet.Errorf(freshet.PreconditionFailed, "partition %d: epoch %d is over, its owner is of epoch %d", partition, epoch, l.epoch)
+	}
+	l.epoch = epoch
+	for _, j := range jobs {
+		if j.Cause.Offset > l.emitted && q.jobs[j.ID] == nil && q.dead[j.ID] == nil {
+			q.add(&job{Job: j})
+		}
+	}
+	l.emitted = max(l.emitted, through)
+	q.change()
+	return nil
+}
+
+// add puts j at the end of the queue.
+func (q *Queue) add(j *job) {
+	q.sequence++
+	j.sequence = q.sequence
+	q.jobs[j.ID] = j
+	q.visible.push(j)
+	s := subjectOf(j)
+	i, _ := slices.BinarySearchFunc(q.subjects[s], j.Cause.Offset, func(a *job, o freshet.Offset) int { return cmp.Compare(a.Cause.Offset, o) })
+	q.subjects[s] = slices.Insert(q.subjects[s], i, j)
+}
+
+// Emitted implements jobqueue.Driver.
+func (q *Queue) Emitted(partition freshet.Partition) freshet.Offset {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.lanes[partition].emitted
+}
+
+// Lease implements jobqueue.Driver.
+func (q *Queue) Lease(ctx context.Context, now time.Time, visible time.Duration, n int) ([]jobqueue.Lease, error) {
+	if err := q.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer q.mu.Unlock()
+	for first := q.hidden.first(); first != nil && !first.at.After(now); first = q.hidden.first() {
+		q.hidden.remove(first)
+		q.visible.push(first)
+	}
+	var leases []jobqueue.Lease
+	for ; n > 0 && q.visible.first() != nil; n-- {
+		j := q.visible.first()
+		q.visible.remove(j)
+		if !j.leased {
+			q.leased++
+		}
+		q.token++
+		j.leased, j.token, j.at = true, q.token, now.Add(visible)
+		j.attempt++
+		q.hidden.push(j)
+		leases = append(leases, jobqueue.Lease{Job: j.Job, Attempt: j.attempt, Until: j.at, Token: j.token, LastError: j.lastError})
+	}
+	return leases, nil
+}
+
+// NextVisible implements jobqueue.Driver.
+func (q *Queue) NextVisible() time.Time {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if first := q.hidden.first(); first != nil {
+		return first.at
+	}
+	return time.Time{}
+}
+
+// Ack implements jobqueue.Driver.
+func (q *Queue) Ack(ctx context.Context, l jobqueue.Lease) error {
+	j, err := q.answer(ctx, l)
+	if err != nil {
+		return err
+	}
+	defer q.mu.Unlock()
+	q.end(j)
+	q.forget(j)
+	for _, older := range q.subjects[subjectOf(j)] {
+		if older.Cause.Offset < j.Cause.Offset && (older.superseded == 0 || older.superseded > j.Cause.Offset) {
+			older.superseded = j.Cause.Offset
+		}
+	}
+	return nil
+}
+
+// Retry implements jobqueue.Driver.
+func (q *Queue) Retry(ctx context.Context, l jobqueue.Lease, visible time.Time, reason string) error {
+	j, err := q.answer(ctx, l)
+	if err != nil {
+		return err
+	}
+	defer q.mu.Unlock()
+	j.heap.remove(j)
+	q.leased--
+	j.leased, j.token, j.at, j.lastError = false, 0, visible, reason
+	q.hidden.push(j)
+	return nil
+}
+
+// Bury implements jobqueue.Driver.
+func (q *Queue) Bury(ctx context.Context, l jobqueue.Lease, at freshet.Timestamp, reason string) error {
+	j, err := q.answer(ctx, l)
+	if err != nil {
+		return err
+	}
+	defer q.mu.Unlock()
+	q.end(j)
+	j.reason, j.buriedAt = reason, at
+	q.dead[j.ID] = j
+	return nil
+}
+
+// answer finds the job that l leases. It returns with the lock held and the change announced, unless there is an error.
+func (q *Queue) answer(ctx context.Context, l jobqueue.Lease) (*job, error) {
+	if err := q.enter(ctx); err != nil {
+		return nil, err
+	}
+	j := q.jobs[l.Job.ID]
+	if j == nil || !j.leased || j.token != l.Token {
+		q.mu.Unlock()
+		return nil, freshet.Errorf(freshet.PreconditionFailed, "job %s: this lease is over; the job has ended or somebody else has it", l.Job.ID)
+	}
+	q.change()
+	return j, nil
+}
+
+// end takes a leased job out of the queue.
+func (q *Queue) end(j *job) {
+	j.heap.remove(j)
+	q.leased--
+	j.leased = false
+	delete(q.jobs, j.ID)
+}
+
+// forget takes j off its subject's list.
+func (q *Queue) forget(j *job) {
+	s := subjectOf(j)
+	q.subjects[s] = slices.DeleteFunc(q.subjects[s], func(a *job) bool { return a == j })
+	if len(q.subjects[s]) == 0 {
+		delete(q.subjects, s)
+	}
+}
+
+// StateOf implements jobqueue.Driver.
+func (q *Queue) StateOf(ctx context.Context, s jobqueue.Subject, through freshet.Offset) (jobqueue.State, error) {
+	if err := q.enter(ctx); err != nil {
+		return jobqueue.Pending, err
+	}
+	defer q.mu.Unlock()
+	partition := freshet.PartitionOf(s.Entity.Key)
+	state := jobqueue.Ended
+	for _, j := range q.subjects[s] {
+		switch {
+		case j.Cause.Partition != partition || j.Cause.Offset > through:
+		case q.dead[j.ID] == nil:
+			return jobqueue.Pending, nil
+		case j.superseded == 0 || j.superseded > through:
+			state = jobqueue.Dead
+		}
+	}
+	return state, nil
+}
+
+// DeadLetters implements jobqueue.Driver.
+func (q *Queue) DeadLetters(ctx context.Context, after freshet.JobID, limit int) ([]jobqueue.DeadLetter, error) {
+	if err := q.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer q.mu.Unlock()
+	var letters []jobqueue.DeadLetter
+	for id, j := range q.dead {
+		if id > after {
+			letters = append(letters, jobqueue.DeadLetter{Job: j.Job, Attempts: j.attempt, Reason: j.reason, At: j.buriedAt})
+		}
+	}
+	slices.SortFunc(letters, func(a, b jobqueue.DeadLetter) int { return cmp.Compare(a.Job.ID, b.Job.ID) })
+	return letters[:min(limit, len(letters))], nil
+}
+
+// Redrive implements jobqueue.Driver.
+func (q *Queue) Redrive(ctx context.Context, ids []freshet.JobID) (int, error) {
+	if err := q.enter(ctx); err != nil {
+		return 0, err
+	}
+	defer q.mu.Unlock()
+	n := 0
+	for _, id := range ids {
+		j := q.dead[id]
+		if j == nil {
+			continue
+		}
+		delete(q.dead, id)
+		q.forget(j)
+		q.add(&job{Job: j.Job, superseded: j.superseded})
+		n++
+	}
+	q.change()
+	return n, nil
+}
+
+// Changed implements jobqueue.Driver.
+func (q *Queue) Changed() <-chan struct{} {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.changed == nil {
+		q.changed = make(chan struct{})
+		if q.closed {
+			close(q.changed)
+		}
+	}
+	return q.changed
+}
+
+func (q *Queue) change() {
+	if q.changed != nil && !q.closed {
+		close(q.changed)
+		q.changed = nil
+	}
+}
+
+// Stats implements jobqueue.Driver.
+func (q *Queue) Stats() jobqueue.Stats {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s := jobqueue.Stats{Queued: len(q.jobs) - q.leased, Leased: q.leased, Dead: len(q.dead)}
+	oldest := q.visible.first()
+	for _, j := range q.hidden.jobs { // few: what workers have, and what failed lately
+		if oldest == nil || j.sequence < oldest.sequence {
+			oldest = j
+		}
+	}
+	if oldest != nil {
+		s.Oldest = oldest.EnqueuedAt.Time()
+	}
+	return s
+}
+
+// Close implements jobqueue.Driver.
+func (q *Queue) Close() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.change()
+	if q.closed {
+		return nil
+	}
+	q.closed = true
+	q.changed = nil // the next one asked for is closed already
+	return nil
+}
+
+// enter locks q for a call that may go on.
+func (q *Queue) enter(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	q.mu.Lock()
+	if q.closed {
+		q.mu.Unlock()
+		return freshet.Errorf(freshet.Unavailable, "the job queue is closed")
+	}
+	return nil
+}
