@@ -133,8 +133,8 @@ func TestSignal(t *testing.T) {
 	t.Parallel()
 	f := newFakeServer()
 	defer f.http.Close()
-	events := `{"event_id":"e1","type":"play","event_time":0}` + "\n" +
-		`{"event_id":"e2","type":"play","event_time":86400000}` + "\n"
+	events := `{"event_id":"e1","type":"play","event_time":1000}` + "\n" +
+		`{"event_id":"e2","type":"play","event_time":86401000}` + "\n"
 	c := exec.Command("freshet", "send", "-", "--server", f.http.URL, "--speed", "1x")
 	c.Stdin = strings.NewReader(events)
 	var out, errs bytes.Buffer

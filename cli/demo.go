@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -62,18 +63,23 @@ func (c *demoCommand) Run(ctx context.Context, sh *shell) error {
 	if err != nil {
 		return err
 	}
-	failed := c.play(ctx, sh, host, traffic)
-	if err := host.stop(); err != nil {
+	last, err := c.play(ctx, sh, host, traffic)
+	if err := errors.Join(err, host.stop()); err != nil {
 		return err
 	}
-	return failed
+	if sh.json {
+		return nil
+	}
+	_, err = fmt.Fprintf(sh.out, "stopped after %s: %s events accepted, %s predictions stored\n",
+		clock(last.Uptime), grouped(last.Accepted), grouped(last.Predictions))
+	return err
 }
 
-// play sends and shows until ctx ends or the server fails.
-func (c *demoCommand) play(ctx context.Context, sh *shell, host *demoHost, traffic *demoTraffic) error {
+// play sends and shows until ctx ends or the server fails. It returns what was last to be seen.
+func (c *demoCommand) play(ctx context.Context, sh *shell, host *demoHost, traffic *demoTraffic) (demoSnapshot, error) {
 	cl, err := client.New(host.url, &client.Options{UserAgent: "freshet-demo"})
 	if err != nil {
-		return err
+		return demoSnapshot{}, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -87,7 +93,10 @@ func (c *demoCommand) play(ctx context.Context, sh *shell, host *demoHost, traff
 	err = c.show(ctx, sh, host, b)
 	cancel()
 	<-played
-	return err
+	if lookErr := b.look(context.WithoutCancel(ctx), time.Now()); lookErr != nil && err == nil {
+		err = lookErr
+	}
+	return b.snapshot(time.Now()), err
 }
 
 // show draws or prints the board at intervals.

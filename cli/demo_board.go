@@ -15,7 +15,6 @@ const (
 	demoShown   = 5   // users
 	demoTop     = 3   // titles of each
 	demoSamples = 500 // newest latencies that percentiles are made of
-	demoLively  = 8   // events of a session that is worth showing
 )
 
 // demoBoard is what the demo knows. Players write, the screen reads.
@@ -57,13 +56,10 @@ func newDemoBoard(url string, now time.Time) *demoBoard {
 	return &demoBoard{url: url, start: now, samples: make([]time.Duration, 0, demoSamples)}
 }
 
-// seat offers a place on the screen to a user whose session of n events begins, and reports whether it was taken.
-func (b *demoBoard) seat(user string, n int) bool {
+// enter offers a place on the screen to a user whose session begins, and reports whether there was one.
+func (b *demoBoard) enter(user string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if n < demoLively {
-		return false
-	}
 	for i := range b.slots {
 		if s := &b.slots[i]; !s.active {
 			*s = demoSlot{shown: demoUserShown{User: user}, active: true}

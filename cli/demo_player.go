@@ -16,7 +16,8 @@ const (
 	demoPipeline  freshet.PipelineName = "today"
 	demoSpeed                          = 30 // times as fast as it happened, at least
 	demoMaxUsers                       = 1500
-	demoMeasured                       = 20 // events a second whose prediction is waited for, beside those of shown users
+	demoSpare                          = 1.2 // times as many users as the rate needs on average: turns bound it
+	demoMeasured                       = 20  // events a second whose prediction is waited for, beside those of shown users
 	demoWait                           = 5 * time.Second
 	demoFirstUser                      = "u0001"
 )
@@ -28,6 +29,9 @@ type demoPlayer struct {
 	traffic *demoTraffic
 	rate    float64 // events a second, of all users together
 	speed   float64 // of the replay; 0: as the rate asks for
+
+	mu   sync.Mutex
+	next time.Time // when the next event may go out
 }
 
 // run plays until ctx ends. As many users are active at once as make the rate at the speed of the replay; a higher rate
@@ -38,14 +42,24 @@ func (p *demoPlayer) run(ctx context.Context) {
 	if speed == 0 {
 		speed = demoSpeed
 	}
-	seats := int(p.rate*gap/speed + 0.5)
+	seats := int(p.rate*gap/speed*demoSpare + 0.5)
 	seats = min(max(seats, demoShown), demoMaxUsers, len(p.traffic.users))
-	speed = p.rate * gap / float64(seats)
+	speed = p.rate * gap / float64(seats) * demoSpare
 	var all sync.WaitGroup
 	for seat := range seats {
 		all.Go(func() { p.seat(ctx, seat, seats, speed) })
 	}
 	all.Wait()
+}
+
+// turn is how long an event that is due now has to wait, so that all together do not exceed the rate.
+func (p *demoPlayer) turn(now time.Time) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.next = maxTime(p.next, now)
+	wait := p.next.Sub(now)
+	p.next = p.next.Add(time.Duration(float64(time.Second) / p.rate))
+	return wait
 }
 
 // seat plays a session of one user, then one of another, and so on. Each seat has users of its own: nobody is in two
@@ -74,15 +88,15 @@ func (p *demoPlayer) seat(ctx context.Context, seat, seats int, speed float64) {
 // session plays one session. It returns false when ctx has ended.
 func (p *demoPlayer) session(ctx context.Context, r *rand.Rand, s demoSession, speed float64) bool {
 	user := s[0].User
-	shown := p.board.seat(user, len(s))
-	defer p.board.leave(user)
+	shown := s.lively() && p.board.enter(user)
+	if shown {
+		defer p.board.leave(user)
+	}
 	due := time.Now()
 	for i, e := range s {
-		if i > 0 {
-			due = due.Add(time.Duration(float64(e.Time.Sub(s[i-1].Time)) / speed))
-			if !waitFor(ctx, time.Until(due)) {
-				return false
-			}
+		due = due.Add(time.Duration(float64(s.gap(i)) / speed))
+		if !waitFor(ctx, time.Until(due)) || !waitFor(ctx, p.turn(time.Now())) {
+			return false
 		}
 		watch := shown || r.Float64()*p.rate < demoMeasured
 		if err := p.send(ctx, e, shown, watch); err != nil && ctx.Err() == nil {

@@ -97,22 +97,24 @@ func demoFrame(s demoSnapshot, where string, width int, colour bool) []string {
 	if s.Trouble != "" {
 		p.line(p.text(red, "  trouble  "+s.Trouble))
 	}
-	p.line(p.text(faint, "  + new  ↑ up  ↓ down since the user's prediction before      Ctrl-C ends the demo"))
+	p.line(p.text(faint, "  + new, ↑ higher, ↓ lower than in the prediction before      Ctrl-C ends it"))
 	return p.lines
 }
 
 // user draws two lines: what the user did, and what is recommended since.
 func (p *painter) user(u demoUserShown) {
 	ago := fmt.Sprintf("%.0f s ago", u.Ago)
-	fill := max(p.width-2-7-utf8.RuneCountInString(u.Did)-len(ago)-1, 2)
+	const indent, room = 9, 34 // of the titles' line; the times stand where its third title may end
+	did := cut(u.Did, p.width-indent-len(ago)-3)
+	fill := min(p.width-1, indent+demoTop*room) - indent - utf8.RuneCountInString(did) - len(ago)
 	fresh := faint
 	if u.Ago < 1.5 {
 		fresh = bold
 	}
-	p.line(p.text(fresh, fmt.Sprintf("  %-7s", u.User)), p.text(fresh, u.Did), p.text("", strings.Repeat(" ", min(fill, 60))), p.text(faint, ago))
+	p.line(p.text(fresh, fmt.Sprintf("  %-7s", u.User)), p.text(fresh, did), p.text("", strings.Repeat(" ", max(fill, 1))), p.text(faint, ago))
 	// The titles share the width that is left, so that all scores can be seen.
-	const indent, score, mark = 9, 5, 2
-	each := (p.width - indent) / demoTop
+	const score, mark = 5, 2
+	each := min((p.width-indent)/demoTop, room)
 	spans := []span{p.text("", strings.Repeat(" ", indent))}
 	for _, item := range u.Items {
 		style := ""
@@ -121,7 +123,7 @@ func (p *painter) user(u demoUserShown) {
 		}
 		title := cut(item.Title, min(max(each-score-mark-1, 4), 26))
 		text := fmt.Sprintf("%1s %s %.2f", item.Mark, title, item.Score)
-		spans = append(spans, p.text(style, text), p.text("", strings.Repeat(" ", max(min(each, 34)-utf8.RuneCountInString(text), 1))))
+		spans = append(spans, p.text(style, text), p.text("", strings.Repeat(" ", max(each-utf8.RuneCountInString(text), 1))))
 	}
 	p.line(spans...)
 }

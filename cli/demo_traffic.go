@@ -33,6 +33,25 @@ type demoEvent struct {
 // demoSession is what one user did without a pause of more than half an hour.
 type demoSession []demoEvent
 
+// gap is the time from the event before to event i, 0 for the first. Long ones are cut, so that there is something to see.
+func (s demoSession) gap(i int) time.Duration {
+	if i == 0 {
+		return 0
+	}
+	return min(s[i].Time.Sub(s[i-1].Time), demoLongest)
+}
+
+// lively reports whether the session is worth showing: long enough, and more than a heart that beats.
+func (s demoSession) lively() bool {
+	acts := 0
+	for _, e := range s {
+		if e.Type != "biometric" {
+			acts++
+		}
+	}
+	return len(s) >= 8 && acts >= 5
+}
+
 // demoUser is a user of the example app.
 type demoUser struct {
 	id       string
@@ -41,8 +60,8 @@ type demoUser struct {
 
 // demoTraffic is what the users of the example app really did.
 type demoTraffic struct {
-	users  []demoUser // in an order that is the same in every demo
-	gap    time.Duration
+	users  []demoUser    // in an order that is the same in every demo
+	gap    time.Duration // between two events of a session, on average
 	titles map[freshet.Key]demoTitle
 }
 
@@ -50,6 +69,9 @@ type demoTitle struct{ title, category string }
 
 // demoPause is what ends a session, as in the project's views.
 const demoPause = 30 * time.Minute
+
+// demoLongest is the longest time between two events of a session that is replayed.
+const demoLongest = 5 * time.Minute
 
 func loadDemoTraffic() (*demoTraffic, error) {
 	byUser, err := readDemoEvents()
@@ -62,7 +84,9 @@ func loadDemoTraffic() (*demoTraffic, error) {
 	for id, events := range byUser {
 		u := demoUser{id: id, sessions: cutSessions(events)}
 		for _, s := range u.sessions {
-			sum += s[len(s)-1].Time.Sub(s[0].Time)
+			for i := range s {
+				sum += s.gap(i)
+			}
 			gaps += len(s) - 1
 		}
 		t.users = append(t.users, u)

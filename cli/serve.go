@@ -2,11 +2,12 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
-	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/internal/project"
 	"github.com/freshet-ml/freshet/server"
 )
 
@@ -64,12 +65,18 @@ func (c *serveCommand) Validate() error {
 func (c *serveCommand) Run(ctx context.Context, sh *shell) error {
 	o := c.options(sh)
 	s, err := server.New(ctx, o)
+	if _, ok := errors.AsType[project.Errors](err); ok {
+		return sh.printProblems(err)
+	}
 	if err != nil {
-		return freshet.Errorf("", "%w", err)
+		return err
 	}
 	if err := sh.announce(s.Addr()); err != nil {
 		return err
 	}
+	defer context.AfterFunc(ctx, func() {
+		o.Logger.Info("freshet stops: it finishes what is under way; a second signal ends it at once")
+	})()
 	return s.Run(ctx)
 }
 

@@ -63,6 +63,9 @@ func (f *fixed) float() float64 {
 // over is the sum divided by n > 0, rounded once.
 func (f *fixed) over(n uint64) float64 {
 	m, negative := magnitudeOf(f[:])
+	if m[2] == 0 {
+		return signed(quotient(m[1], m[0], n, -fractionBits), negative)
+	}
 	return signed(ratio(&m, &magnitude{n}, -fractionBits), negative)
 }
 
@@ -252,6 +255,28 @@ func ratio(num, den *magnitude, exponent int) float64 {
 	sticky := lost || p != u
 	lead := bits.LeadingZeros64(q)
 	return rounded(q<<lead, sticky, exponent-shift-lead)
+}
+
+// quotient is ratio for a numerator of two words and a divisor of one, in a fifth of the time.
+func quotient(hi, lo, n uint64, exponent int) float64 {
+	if hi == 0 {
+		if lo == 0 {
+			return 0
+		}
+		hi, lo, exponent = lo, 0, exponent-64
+	}
+	// Both are shifted until their highest bits are set, the numerator by one less if the quotient would not fit a word.
+	a, b := bits.LeadingZeros64(hi), bits.LeadingZeros64(n)
+	hi, lo, n = hi<<a|lo>>(64-a), lo<<a, n<<b
+	exponent += b - a
+	sticky := false
+	if hi >= n {
+		sticky = lo&1 != 0
+		hi, lo, exponent = hi>>1, hi<<63|lo>>1, exponent+1
+	}
+	q, rest := bits.Div64(hi, lo, n)
+	lead := bits.LeadingZeros64(q)
+	return rounded(q<<lead, sticky || rest != 0, exponent-lead)
 }
 
 func (m *magnitude) timesWord(k uint64) (p magnitude) {

@@ -82,6 +82,16 @@ func (f *frame) Call(name string, args []*expression.Tree) (expression.Slot, boo
 	return slot, true, nil
 }
 
+// resultOf finds the slot of an expression that is nothing but the call of an aggregate.
+func (f *frame) resultOf(t *expression.Tree) (expression.Slot, bool) {
+	name, args, ok := t.Call()
+	if !ok {
+		return expression.Slot{}, false
+	}
+	slot, ok := f.calls[(&call{name: name, args: args}).text()]
+	return slot, ok
+}
+
 func (f *frame) slot(t expression.Type) expression.Slot {
 	f.slots++
 	return expression.Slot{Index: f.slots - 1, Type: t}

@@ -111,6 +111,7 @@ func (b *schemaBuilder) addEntity(e EntitySpec) {
 	}
 	if _, twice := b.schema.entities[e.Kind]; twice {
 		b.report(element, "entity %s is declared twice", e.Kind)
+		return
 	}
 	if len(e.KeyFields) == 0 {
 		b.report(element, "entity %s: it needs a key field", e.Kind)
@@ -132,6 +133,7 @@ func (b *schemaBuilder) addEvent(e EventSpec) {
 	}
 	if _, twice := b.schema.types[e.Type]; twice {
 		b.report(element, "event type %s is declared twice", e.Type)
+		return
 	}
 	t := &eventType{name: e.Type, fields: map[string]*field{}}
 	for i, key := range e.Keys {

@@ -90,7 +90,9 @@ func (v *View) finish(s *Scratch, at int64, w int, dst []expression.Value) {
 	dst = dst[w*len(v.programs):]
 	for i := range v.programs {
 		p := &v.programs[i]
-		value := p.run.Eval(s.frame)
-		s.frame[p.slot], dst[i] = value, value
+		if p.run != nil {
+			s.frame[p.slot] = p.run.Eval(s.frame)
+		}
+		dst[i] = s.frame[p.slot]
 	}
 }

@@ -95,7 +95,7 @@ func (v *View) applyTiles(s *Scratch, data []byte, t int64) ([]byte, Outcome, er
 	}
 	target := v.tileOf(t, &now)
 	// Most events move no horizon: then all tiles but that of the event stay as they are.
-	still := len(data) > 0 && true
+	still := len(data) > 0 && (last == h.last || now == v.horizonAt(h.last))
 
 	w := tileWriter{v: v, s: s, out: v.appendHeader(s.out[:0], header{last: last}), unit: v.tileUnit()}
 	placed := false

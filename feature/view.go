@@ -66,7 +66,7 @@ type View struct {
 
 // program computes a feature and leaves it in the frame for those after it.
 type program struct {
-	run  *expression.Program
+	run  *expression.Program // nil: the feature is what stands in the slot, the result of an aggregate
 	slot int
 }
 
@@ -218,10 +218,15 @@ func (b *viewBuilder) setFeatures() {
 			b.report(element, fmt.Errorf("feature %s: %w", spec.Name, err))
 			continue
 		}
-		slot := f.slot(run.Type())
+		slot, isCall := f.resultOf(tree)
+		if isCall {
+			run = nil
+		} else {
+			slot = f.slot(run.Type())
+		}
 		f.names[string(spec.Name)] = slot
 		v.programs = append(v.programs, program{run: run, slot: slot.Index})
-		features = append(features, Feature{Name: spec.Name, Type: run.Type()})
+		features = append(features, Feature{Name: spec.Name, Type: slot.Type})
 	}
 	v.inputs, v.components, v.aggregates, v.frameSlots = f.inputs, f.components, f.aggregates, f.slots
 	v.features = features

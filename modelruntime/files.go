@@ -182,7 +182,9 @@ func openFile(dir fs.FS, name string, limit int64) (fs.File, error) {
 
 // hidden reports that an element of the path begins with a dot. Hidden files are no part of an artifact, neither for Open
 // nor for Digest: they are what file managers and mounted volumes leave behind.
-func hidden(name string) bool { return strings.HasPrefix(name, ".") || strings.Contains(name, "/.") }
+func hidden(name string) bool {
+	return name != "." && strings.HasPrefix(name, ".") || strings.Contains(name, "/.")
+}
 
 func outside(name string) error {
 	return freshet.Errorf(freshet.InvalidArgument, "%q leads outside the model's directory: name a file inside it", name)
@@ -225,7 +227,7 @@ func filesOf(dir fs.FS) ([]string, error) {
 		if err != nil {
 			return fileError(name, err)
 		}
-		if name != "." && hidden(name) {
+		if hidden(name) {
 			if d.IsDir() {
 				return fs.SkipDir
 			}

@@ -1,6 +1,8 @@
 package modelruntime
 
 import (
+	"strings"
+
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
@@ -18,7 +20,8 @@ func parseMLmodel(text []byte) (mlmodel, error) {
 	}
 	file, err := parser.Parse(tokens, 0)
 	if err != nil {
-		return mlmodel{}, freshet.Errorf(freshet.InvalidArgument, "it is no YAML: %.300s", err)
+		what, _, _ := strings.Cut(err.Error(), "\n") // the rest is an excerpt of the file
+		return mlmodel{}, freshet.Errorf(freshet.InvalidArgument, "it is no YAML: %.200s", what)
 	}
 	if len(file.Docs) != 1 {
 		return mlmodel{}, freshet.Errorf(freshet.InvalidArgument, "expected one YAML document with a flavors section, found %d", len(file.Docs))
@@ -51,7 +54,7 @@ const (
 	maxLineMarks  = 16  // "- - - x" opens three lists in one line
 	maxIndent     = 256 // columns before the first token of a line
 	maxYAMLAlias  = 64
-	maxYAMLTokens = 200_000
+	maxYAMLTokens = 20_000 // the parser compares all keys of a mapping with each other
 )
 
 func checkDepth(tokens token.Tokens) error {

@@ -151,7 +151,7 @@ func checkEvent(raw []byte, maxDepth int) error {
 	if raw[0] != '{' {
 		return freshet.Errorf(freshet.InvalidArgument, "the event is no JSON object: it begins with %.20q", raw)
 	}
-	return checkDepth(raw, maxDepth)
+	return checkDepth(raw, 0, maxDepth)
 }
 
 // checkKey refuses a key that the log cannot hold.

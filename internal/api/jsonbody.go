@@ -21,7 +21,7 @@ func (a *API) readJSON(w *response, r *http.Request, v any) error {
 		return err
 	}
 	defer a.returnBody(sent)
-	if err := checkDepth(sent.buf, a.o.MaxDepth); err != nil {
+	if err := checkDepth(sent.buf, 0, a.o.MaxDepth); err != nil {
 		return err
 	}
 	d := json.NewDecoder(bytes.NewReader(sent.buf))

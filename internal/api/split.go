@@ -58,10 +58,7 @@ const spaces = " \t\r\n"
 func (b *batch) object(start, maxDepth int) error {
 	end := len(bytes.TrimRight(b.text, spaces))
 	b.spans = append(b.spans, span{start, end})
-	if err := checkDepth(b.text[start:end], maxDepth); err != nil {
-		return err
-	}
-	return nil
+	return checkDepth(b.text[start:end], 0, maxDepth)
 }
 
 // lines takes each line that is not blank as one event.
@@ -107,7 +104,7 @@ func (b *batch) array(o Options) error {
 		if len(b.spans) == o.MaxEvents {
 			return tooManyEvents(o.MaxEvents)
 		}
-		if err := checkDepth(element, o.MaxDepth-1); err != nil {
+		if err := checkDepth(element, 1, o.MaxDepth); err != nil {
 			return err
 		}
 		end := int(b.decoder.InputOffset())
@@ -152,14 +149,14 @@ func checkSyntax(text []byte) error {
 	return nil
 }
 
-// checkDepth refuses a text whose brackets are nested deeper than limit. Few brackets cannot be: counting them is much
-// cheaper than following them, and enough for nearly all.
-func checkDepth(text []byte, limit int) error {
-	if bytes.Count(text, []byte{'{'})+bytes.Count(text, []byte{'['}) <= limit {
+// checkDepth refuses a text whose brackets are nested deeper than limit, together with those outside around it. Few
+// brackets cannot be: counting them is much cheaper than following them, and enough for nearly all.
+func checkDepth(text []byte, outside, limit int) error {
+	if outside+bytes.Count(text, []byte{'{'})+bytes.Count(text, []byte{'['}) <= limit {
 		return nil
 	}
-	if depth(text) > limit {
-		return freshet.Errorf(freshet.InvalidArgument, "the JSON is nested deeper than %d; expected a flat object", limit)
+	if outside+depth(text) > limit {
+		return freshet.Errorf(freshet.InvalidArgument, "the JSON is nested deeper than %d levels", limit)
 	}
 	return nil
 }

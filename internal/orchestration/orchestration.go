@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -47,7 +48,8 @@ type Options struct {
 // Orchestrator runs jobs and answers requests. It may be used concurrently.
 type Orchestrator struct {
 	Deps
-	o Options
+	o      Options
+	frames sync.Pool // of *frame
 }
 
 // New returns an Orchestrator that has not started.
@@ -61,7 +63,7 @@ func New(d Deps, o Options) *Orchestrator {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	return &Orchestrator{Deps: d, o: o}
+	return &Orchestrator{Deps: d, o: o, frames: sync.Pool{New: func() any { return &frame{} }}}
 }
 
 // Run works until ctx ends. Jobs that are in work then are finished.

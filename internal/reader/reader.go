@@ -5,6 +5,7 @@ package reader
 import (
 	"context"
 	"errors"
+	"sync"
 
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/eventlog"
@@ -19,12 +20,21 @@ const maxHistory = 100_000
 
 // Reader reads values. It may be used concurrently.
 type Reader struct {
-	rows *featurestore.Store
-	log  *eventlog.Log
+	rows    *featurestore.Store
+	log     *eventlog.Log
+	buffers sync.Pool // of *buffer
+}
+
+// buffer holds what one read needs beside its answer.
+type buffer struct {
+	ids  []freshet.ViewID
+	rows []freshet.Row
 }
 
 // New returns a Reader over the rows and the log that they were made of.
-func New(rows *featurestore.Store, log *eventlog.Log) *Reader { return &Reader{rows: rows, log: log} }
+func New(rows *featurestore.Store, log *eventlog.Log) *Reader {
+	return &Reader{rows: rows, log: log, buffers: sync.Pool{New: func() any { return &buffer{} }}}
+}
 
 // Values appends to dst all features of views, in order, for the entity with key at the moment at; the views are of one
 // entity kind. With known, only events that had arrived by then count.
@@ -37,15 +47,19 @@ func (r *Reader) Values(ctx context.Context, rel *release.Opened, views []*featu
 	if known {
 		return r.history(ctx, rel, views, key, at, known, dst)
 	}
-	var ids [16]freshet.ViewID
-	var rows [16]freshet.Row
-	stored, err := r.rows.Get(ctx, rows[:0], key, viewIDs(ids[:0], views)...)
-	if err != nil {
+	b := r.buffers.Get().(*buffer)
+	defer r.buffers.Put(b)
+	b.ids = b.ids[:0]
+	for _, v := range views {
+		b.ids = append(b.ids, v.ID())
+	}
+	var err error
+	if b.rows, err = r.rows.Get(ctx, b.rows[:0], key, b.ids...); err != nil {
 		return dst, err
 	}
 	start := len(dst)
 	for i, v := range views {
-		dst, err = read(rel, v, stored[i].Data, at, dst)
+		dst, err = read(rel, v, b.rows[i].Data, at, dst)
 		if errors.Is(err, feature.ErrHistory) {
 			return r.history(ctx, rel, views, key, at, known, dst[:start])
 		}
@@ -54,13 +68,6 @@ func (r *Reader) Values(ctx context.Context, rel *release.Opened, views []*featu
 		}
 	}
 	return dst, nil
-}
-
-func viewIDs(dst []freshet.ViewID, views []*feature.View) []freshet.ViewID {
-	for _, v := range views {
-		dst = append(dst, v.ID())
-	}
-	return dst
 }
 
 func read(rel *release.Opened, v *feature.View, data []byte, at freshet.Timestamp, dst []expression.Value) ([]expression.Value, error) {

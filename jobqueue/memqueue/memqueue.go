@@ -133,7 +133,10 @@ func (q *Queue) Ack(ctx context.Context, l jobqueue.Lease) error {
 	q.end(j)
 	q.forget(j)
 	for _, older := range q.subjects[subjectOf(j)] {
-		if older.Cause.Offset < j.Cause.Offset && (older.superseded == 0 || older.superseded > j.Cause.Offset) {
+		if older.Cause.Offset >= j.Cause.Offset {
+			break
+		}
+		if older.superseded == 0 || older.superseded > j.Cause.Offset {
 			older.superseded = j.Cause.Offset
 		}
 	}
@@ -192,7 +195,8 @@ func (q *Queue) end(j *job) {
 // forget takes j off its subject's list.
 func (q *Queue) forget(j *job) {
 	s := subjectOf(j)
-	q.subjects[s] = slices.DeleteFunc(q.subjects[s], func(a *job) bool { return a == j })
+	i := slices.Index(q.subjects[s], j)
+	q.subjects[s] = slices.Delete(q.subjects[s], i, i+1)
 	if len(q.subjects[s]) == 0 {
 		delete(q.subjects, s)
 	}

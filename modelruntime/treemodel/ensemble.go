@@ -29,19 +29,16 @@ func (e *ensemble) blockRows() int {
 	return max(4, min(maxBlockRows, blockFloats/e.slots.count&^3))
 }
 
-// sum sets outputs, classes values for each row, to the sums of the leaves that the rows reach.
-func (e *ensemble) sum(inputs, outputs []float64, rows int) {
+// sum sets outputs, classes values for each row, to the sums of the leaves that the rows reach. x has room for the slots of
+// all rows.
+func (e *ensemble) sum(inputs, outputs, x []float64, rows int) {
 	clear(outputs)
-	buffer := e.slots.buffer(rows)
-	defer e.slots.release(buffer)
-	x := buffer.values
 	e.slots.fill(inputs, x, rows)
 	if e.linear != nil {
 		e.sumLinear(inputs, outputs, x, rows)
 		return
 	}
-	width := e.slots.count
-	fours := rows &^ 3
+	width, fours := e.slots.count, rows&^3
 	e.sumFourRows(outputs, x, fours)
 	for row := fours; row < rows; row++ {
 		e.sumRow(outputs[row*e.classes:(row+1)*e.classes], x[row*width:(row+1)*width])

@@ -58,12 +58,14 @@ func (m *model) Predict(ctx context.Context, inputs, outputs []float64) error {
 	}
 	width, classes := len(m.signature.Inputs), len(m.signature.Outputs)
 	block := m.trees.blockRows()
+	buffer := m.trees.slots.buffer(min(rows, block))
+	defer m.trees.slots.release(buffer)
 	for first := 0; first < rows; first += block {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		last := min(first+block, rows)
-		m.trees.sum(inputs[first*width:last*width], outputs[first*classes:last*classes], last-first)
+		m.trees.sum(inputs[first*width:last*width], outputs[first*classes:last*classes], buffer.values, last-first)
 	}
 	for row := range rows {
 		scores := outputs[row*classes : (row+1)*classes]

@@ -1,0 +1,417 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"io/fs"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/getkin/kin-openapi/routers/gorillamux"
+
+	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/eventlog"
+	"github.com/freshet-ml/freshet/eventlog/memlog"
+	"github.com/freshet-ml/freshet/feature"
+	"github.com/freshet-ml/freshet/feature/expression"
+	"github.com/freshet-ml/freshet/featurestore"
+	"github.com/freshet-ml/freshet/featurestore/memfeatures"
+	"github.com/freshet-ml/freshet/internal/project"
+	"github.com/freshet-ml/freshet/internal/reader"
+	"github.com/freshet-ml/freshet/internal/release"
+	"github.com/freshet-ml/freshet/jobqueue"
+	"github.com/freshet-ml/freshet/jobqueue/memqueue"
+	"github.com/freshet-ml/freshet/modelruntime"
+	"github.com/freshet-ml/freshet/predictionstore"
+	"github.com/freshet-ml/freshet/predictionstore/mempredictions"
+)
+
+// testProject has what the tests need: two entities, one of them with a composite key, views, a table, two pipelines.
+const testProject = `
+project: calm
+entities:
+  user:    { key: user_id }
+  content: { key: content_id }
+  seat:    { key: [hall, row] }
+events:
+  play:
+    keys: [user_id, content_id]
+    fields: { category: string, seconds: float, completed: bool, level: int, at: time, tags: strings, v: vector 3 }
+  search: { keys: [user_id], fields: { query: string } }
+  taken:  { keys: [hall, row, user_id], fields: { price: float } }
+views:
+  session: { entity: user, from: play, window: lifetime, features: { plays: count(), recent: "last(content_id, 3)" } }
+  popularity: { entity: content, from: play, window: lifetime, features: { starts: count() } }
+  seats: { entity: seat, from: taken, window: lifetime, features: { sold: count(), revenue: sum(price) } }
+tables:
+  catalog: { entity: content, file: catalog.csv, columns: { title: string, minutes: float } }
+  profile: { entity: user, file: profile.csv, columns: { tenure_days: int } }
+models:
+  ranker: { path: ranker.model }
+pipelines:
+  today:
+    from: play
+    entity: user
+    candidates: catalog
+    model: ranker
+    inputs: { minutes: candidate.minutes, plays: session.plays }
+    top: 2
+    pull: { expires: 24h, flags: [today_tab, home] }
+  mood:
+    from: play
+    entity: user
+    model: ranker
+    inputs: { minutes: "coalesce(context.minutes, 1)", plays: session.plays }
+  hall:
+    from: taken
+    entity: seat
+    model: ranker
+    inputs: { minutes: "1", plays: seats.sold }
+`
+
+// fakeModel adds its inputs.
+type fakeModel struct{}
+
+func (fakeModel) Name() string                { return "fake" }
+func (fakeModel) Recognizes(head []byte) bool { return bytes.HasPrefix(head, []byte("fake")) }
+func (fakeModel) Open(fs.FS, string) (modelruntime.Model, error) {
+	return fakeModel{}, nil
+}
+func (fakeModel) Signature() modelruntime.Signature {
+	return modelruntime.Signature{Inputs: []modelruntime.Column{{Name: "minutes"}, {Name: "plays"}}, Outputs: []string{"score"}}
+}
+func (fakeModel) Predict(context.Context, []float64, []float64) error { return nil }
+func (fakeModel) Close() error                                        { return nil }
+
+// openRelease opens the project text with its tables and model.
+func openRelease(t testing.TB, text string) *release.Opened {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range map[string]string{
+		"freshet.yaml": text,
+		"catalog.csv":  "content_id,title,minutes\nc1,Rain,10\nc2,Waves,20\nc3,Wind,30\n",
+		"profile.csv":  "user_id,tenure_days\nu1,7\n",
+		"ranker.model": "fake",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p, err := project.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rel, err := release.Open(p, []modelruntime.Runtime{fakeModel{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rel.Name("r1", now)
+	return rel
+}
+
+// now is the fixed clock of the tests: after all their events.
+const now freshet.Timestamp = 1741003200000 + 60_000 // 2025-03-03T12:01:00Z
+
+// rig is a door over memory drivers. What stands behind it is fake: values come from the log, predictions are made up.
+type rig struct {
+	t           testing.TB
+	api         *API
+	live        *release.Live
+	log         *eventlog.Log
+	rows        *memfeatures.Store
+	jobs        *jobqueue.Queue
+	predictions *predictionstore.Store
+	back        *behind
+	check       bool // hold requests and answers against openapi.yaml
+}
+
+func newRig(t testing.TB, o Options) *rig { return newRigOf(t, testProject, o) }
+
+func newRigOf(t testing.TB, text string, o Options) *rig {
+	t.Helper()
+	r := &rig{t: t, live: new(release.Live), rows: memfeatures.New(), back: &behind{}, check: true}
+	r.live.Store(openRelease(t, text))
+	r.log = eventlog.New(memlog.New(nil))
+	r.jobs = jobqueue.New(memqueue.New(), &jobqueue.Options{Attempts: 1})
+	clock := func() time.Time { return now.Time() }
+	r.predictions = predictionstore.New(mempredictions.New(), &predictionstore.Options{Now: clock})
+	rows := featurestore.New(r.rows)
+	r.api = New(Deps{
+		Live: r.live, Log: r.log, Rows: rows, Values: logValues{reader.New(rows, r.log), r.log}, Jobs: r.jobs,
+		Predictions: r.predictions, Predictor: r.back, Streams: r.back, Ready: r.back,
+		Now: clock, Version: "test", Roles: []string{"api"},
+	}, o)
+	return r
+}
+
+// logValues computes values from the log, as if there were a receiver.
+type logValues struct {
+	*reader.Reader
+	log *eventlog.Log
+}
+
+func (v logValues) Values(ctx context.Context, rel *release.Opened, views []*feature.View, key freshet.Key, at freshet.Timestamp, _ bool, dst []expression.Value) ([]expression.Value, error) {
+	return v.Reader.Values(ctx, rel, views, key, at, true, dst)
+}
+
+func (v logValues) RowInfo(_ context.Context, _ *feature.View, key freshet.Key) (freshet.Timestamp, freshet.Offset, bool, error) {
+	head := v.log.Head(freshet.PartitionOf(key))
+	return now, head, head > 0, nil
+}
+
+// behind is what the server plugs in: predictor, streams and readiness.
+type behind struct {
+	mu         sync.Mutex
+	backlogged string
+	notReady   []string
+	last       release.Request
+	fail       error
+}
+
+func (b *behind) set(change func(*behind)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	change(b)
+}
+
+func (b *behind) Predict(_ context.Context, rel *release.Opened, req release.Request) (freshet.Prediction, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.last = req
+	if b.fail != nil {
+		return freshet.Prediction{}, b.fail
+	}
+	p := freshet.Prediction{
+		Pipeline: req.Pipeline, Entity: req.Entity, Items: []freshet.Item{{ID: "c1", Score: 0.75}}, Release: rel.ID(), Model: "ranker@1", CreatedAt: now,
+	}
+	if req.Explain {
+		p.Explanation = &freshet.Explanation{Names: []string{"minutes"}, Inputs: [][]float64{{10}}}
+	}
+	return p, nil
+}
+
+func (b *behind) Streams() []StreamStatus {
+	return []StreamStatus{{Partition: 3, Head: 9, Applied: 7, Lag: 2, CheckpointAge: time.Second}}
+}
+
+func (b *behind) Backlogged() (string, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.backlogged, b.backlogged != ""
+}
+
+func (b *behind) Ready() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.notReady
+}
+
+// answer is what came back.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func (a answer) problem(t testing.TB) wireProblem {
+	t.Helper()
+	var p wireProblem
+	if got := a.header.Get("Content-Type"); got != "application/problem+json" {
+		t.Fatalf("status %d with content type %q, expected a problem; body %.300s", a.status, got, a.body)
+	}
+	if err := json.Unmarshal(a.body, &p); err != nil {
+		t.Fatalf("%v in %s", err, a.body)
+	}
+	if p.Status != a.status || p.RequestID == "" || p.RequestID != a.header.Get("X-Request-Id") {
+		t.Errorf("problem %s does not fit status %d and request id %q", a.body, a.status, a.header.Get("X-Request-Id"))
+	}
+	return p
+}
+
+type wireProblem struct {
+	Status    int
+	Code      freshet.Code
+	Field     string
+	Detail    string
+	Errors    []wireRejection
+	RequestID string `json:"request_id"`
+}
+
+type wireRejection struct {
+	Index   int
+	EventID string `json:"event_id"`
+	Code    freshet.Code
+	Field   string
+	Detail  string
+}
+
+type wireEvents struct {
+	Accepted, Duplicates int
+	Rejected             []wireRejection
+	Omitted              int `json:"rejected_omitted"`
+	Position             string
+}
+
+func (a answer) events(t testing.TB) wireEvents {
+	t.Helper()
+	if a.status != http.StatusAccepted {
+		t.Fatalf("status %d, expected 202: %.500s", a.status, a.body)
+	}
+	return decodeAnswer[wireEvents](t, a)
+}
+
+func decodeAnswer[T any](t testing.TB, a answer) T {
+	t.Helper()
+	var v T
+	if err := json.Unmarshal(a.body, &v); err != nil {
+		t.Fatalf("status %d: %v in %.500s", a.status, err, a.body)
+	}
+	return v
+}
+
+// send makes one request through the handler. headers are name, value, name, value, …
+func (r *rig) send(method, target, body string, headers ...string) answer {
+	r.t.Helper()
+	var from io.Reader
+	if body != "" {
+		from = strings.NewReader(body)
+	}
+	req := httptest.NewRequest(method, target, from)
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	if body != "" && req.Header.Get("Content-Type") == "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	w := httptest.NewRecorder()
+	r.api.Handler().ServeHTTP(w, req)
+	a := answer{w.Code, w.Header(), w.Body.Bytes()}
+	if a.header.Get("X-Request-Id") == "" {
+		r.t.Errorf("%s %s: no X-Request-Id", method, target)
+	}
+	if r.check {
+		validate(r.t, req, body, a)
+	}
+	return a
+}
+
+func (r *rig) get(target string, headers ...string) answer {
+	r.t.Helper()
+	return r.send("GET", target, "", headers...)
+}
+
+func (r *rig) post(target, body string, headers ...string) answer {
+	r.t.Helper()
+	return r.send("POST", target, body, headers...)
+}
+
+// document is openapi.yaml, read once.
+var document = sync.OnceValues(func() (*openapi3.T, error) {
+	doc, err := openapi3.NewLoader().LoadFromData(openAPI)
+	if err != nil {
+		return nil, err
+	}
+	return doc, doc.Validate(context.Background(), openapi3.IsOpenAPI31OrLater())
+})
+
+var router = sync.OnceValues(func() (routers.Router, error) {
+	doc, err := document()
+	if err != nil {
+		return nil, err
+	}
+	openapi3filter.RegisterBodyDecoder("application/x-ndjson", openapi3filter.RegisteredBodyDecoder("text/plain"))
+	openapi3filter.RegisterBodyDecoder("application/openmetrics-text", openapi3filter.RegisteredBodyDecoder("text/plain"))
+	return gorillamux.NewRouter(doc)
+})
+
+// validate holds a request that was answered well, and any answer, against openapi.yaml.
+func validate(t testing.TB, req *http.Request, body string, a answer) {
+	t.Helper()
+	r, err := router()
+	if err != nil {
+		t.Fatal(err)
+	}
+	route, params, err := r.FindRoute(req)
+	if err != nil {
+		return // no such route or method: nothing is said about it
+	}
+	for name, value := range req.URL.Query() {
+		if name == "user_id" || name == "content_id" || name == "hall" || name == "row" {
+			params["key"] = value[0]
+		}
+	}
+	req.Body = io.NopCloser(strings.NewReader(body))
+	input := &openapi3filter.RequestValidationInput{Request: req, PathParams: params, Route: route,
+		Options: &openapi3filter.Options{MultiError: true}}
+	if a.status < 400 && req.Header.Get("Content-Encoding") == "" {
+		if err := openapi3filter.ValidateRequest(req.Context(), input); err != nil {
+			t.Errorf("%s %s was answered %d, but the request is not as openapi.yaml has it: %v\n%.300s", req.Method, req.URL, a.status, err, body)
+		}
+	}
+	err = openapi3filter.ValidateResponse(req.Context(), &openapi3filter.ResponseValidationInput{
+		RequestValidationInput: input, Status: a.status, Header: a.header, Body: io.NopCloser(bytes.NewReader(a.body)),
+		Options: &openapi3filter.Options{IncludeResponseStatus: true, MultiError: true},
+	})
+	if err != nil {
+		t.Errorf("%s %s: the answer is not as openapi.yaml has it: %v\n%d %.500s", req.Method, req.URL, err, a.status, a.body)
+	}
+}
+
+func play(id string, more ...string) string {
+	return `{"event_id":"` + id + `","type":"play","user_id":"u1","content_id":"c1","event_time":"2025-03-03T12:00:00Z"` + strings.Join(append([]string{""}, more...), ",") + `}`
+}
+
+func TestRoutesAreThoseOfOpenAPI(t *testing.T) {
+	t.Parallel()
+	doc, err := document()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var described, registered []string
+	for _, path := range slices.Sorted(maps.Keys(doc.Paths.Map())) {
+		for method := range doc.Paths.Value(path).Operations() {
+			described = append(described, method+" "+path)
+		}
+	}
+	for _, r := range newRig(t, Options{}).api.routes() {
+		registered = append(registered, r.method+" "+strings.Replace(r.path, "{$}", "", 1))
+	}
+	slices.Sort(described)
+	slices.Sort(registered)
+	if !slices.Equal(described, registered) {
+		t.Errorf("openapi.yaml describes\n%s\nbut the routes are\n%s", strings.Join(described, "\n"), strings.Join(registered, "\n"))
+	}
+}
+
+func TestCodesAreThoseOfOpenAPI(t *testing.T) {
+	t.Parallel()
+	doc, err := document()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var described []freshet.Code
+	for _, code := range doc.Components.Schemas["Code"].Value.Enum {
+		described = append(described, freshet.Code(code.(string)))
+	}
+	for _, code := range described {
+		if s := statusOf(code); (s == http.StatusInternalServerError) != (code == freshet.Internal) {
+			t.Errorf("code %s is answered with status %d", code, s)
+		}
+	}
+	if len(described) != 13 {
+		t.Errorf("%d codes are described, expected the 13 of package freshet", len(described))
+	}
+}

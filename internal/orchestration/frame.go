@@ -1,0 +1,202 @@
+package orchestration
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"slices"
+
+	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/eventlog"
+	"github.com/freshet-ml/freshet/feature"
+	"github.com/freshet-ml/freshet/feature/expression"
+	"github.com/freshet-ml/freshet/internal/project"
+	"github.com/freshet-ml/freshet/internal/release"
+)
+
+// frame is what one prediction needs while it is made: the flat list of values that the pipeline's expressions read, and
+// the rows that the model scores. Frames are used again, so nothing of one may get into a prediction uncopied.
+type frame struct {
+	o     *Orchestrator
+	rel   *release.Opened
+	p     *release.Pipeline
+	at    freshet.Timestamp
+	slots []expression.Value
+
+	ids     []freshet.Key // what is scored
+	inputs  []float64     // of each, row after row
+	outputs []float64     // likewise
+	order   []int         // of ids, best first
+
+	shared []float64          // inputs that do not depend on the candidate
+	views  []*feature.View    // a buffer for reading views
+	values []expression.Value // and their values
+}
+
+// frame lends a frame with empty slots.
+func (o *Orchestrator) frame(rel *release.Opened, p *release.Pipeline, at freshet.Timestamp) *frame {
+	f := o.frames.Get().(*frame)
+	f.o, f.rel, f.p, f.at = o, rel, p, at
+	f.slots = slices.Grow(f.slots[:0], p.Plan.Slots)[:p.Plan.Slots]
+	clear(f.slots)
+	f.ids, f.inputs = f.ids[:0], f.inputs[:0]
+	return f
+}
+
+// scored is room for n answers of the model.
+func (f *frame) scored(n int) []float64 {
+	f.outputs = slices.Grow(f.outputs[:0], n)[:n]
+	return f.outputs
+}
+
+// fillShared fills what is the same for all candidates.
+func (f *frame) fillShared(ctx context.Context, req release.Request, job *freshet.Job) error {
+	plan := f.p.Plan
+	if plan.Now >= 0 {
+		f.slots[plan.Now] = expression.Value{Kind: expression.Time, Num: float64(f.at)}
+	}
+	if err := f.fillContext(req); err != nil {
+		return err
+	}
+	if err := f.fillEvent(ctx, job); err != nil {
+		return err
+	}
+	if err := f.fillViews(ctx, req.Entity.Key, f.p.EntityViews); err != nil {
+		return err
+	}
+	for _, l := range f.p.EntityLookups {
+		l.Find(req.Entity.Key, f.slots)
+	}
+	return nil
+}
+
+func (f *frame) fillContext(req release.Request) error {
+	for _, c := range f.p.Plan.Context {
+		v, ok := req.Context[c.Name]
+		if !ok || v.Kind == expression.Null {
+			continue
+		}
+		if v.Kind != c.Kind {
+			return freshet.FieldErrorf(freshet.InvalidArgument, "context."+c.Name, "context.%s: pipeline %s uses it as a %s", c.Name, f.p.Name, c.Kind)
+		}
+		f.slots[c.Slot] = v
+	}
+	return nil
+}
+
+// fillEvent copies the fields of the causing event, which a request does not have: there they are null.
+func (f *frame) fillEvent(ctx context.Context, job *freshet.Job) error {
+	if f.p.Plan.Event < 0 || job == nil {
+		return nil
+	}
+	records, err := f.o.Log.Read(ctx, make([]eventlog.Record, 0, 1), job.Cause.Partition, job.Cause.Offset, 1)
+	if err != nil {
+		return err
+	}
+	if len(records) == 0 || records[0].Offset != job.Cause.Offset {
+		return freshet.Errorf(freshet.NotFound, "event %s at %d/%d is not in the log any more", job.EventID, job.Cause.Partition, job.Cause.Offset)
+	}
+	rec := f.rel.Project().Schema.NewRecord() // not a lent one: the frame's texts point into it
+	if err := f.rel.Project().Schema.DecodeEvent(&records[0].Event, rec); err != nil {
+		return err
+	}
+	copy(f.slots[f.p.Plan.Event:], rec.Slots())
+	return nil
+}
+
+// fillViews reads the views of the entity with key at the frame's moment.
+func (f *frame) fillViews(ctx context.Context, key freshet.Key, uses []project.ViewUse) error {
+	if len(uses) == 0 {
+		return nil
+	}
+	f.views = f.views[:0]
+	for _, u := range uses {
+		f.views = append(f.views, u.View)
+	}
+	values, err := f.o.Reader.Values(ctx, f.rel, f.views, key, f.at, false, f.values[:0])
+	if err != nil {
+		return err
+	}
+	f.values = values
+	for _, u := range uses {
+		n := copy(f.slots[u.Base:u.Base+len(u.View.Features())], values)
+		values = values[n:]
+	}
+	return nil
+}
+
+// fillRows lists what is to be scored and its inputs. Inputs that do not depend on the candidate are computed once.
+func (f *frame) fillRows(ctx context.Context, req release.Request) error {
+	f.shared = f.shared[:0]
+	for _, in := range f.p.Plan.Inputs {
+		x := math.NaN()
+		if !in.Candidate {
+			x = number(in.Program, f.slots)
+		}
+		f.shared = append(f.shared, x)
+	}
+	if f.p.Ranked == nil {
+		if len(req.Candidates) > 0 {
+			return freshet.FieldErrorf(freshet.InvalidArgument, "candidates", "pipeline %s takes no candidates: it scores the %s itself", f.p.Name, f.p.Entity)
+		}
+		f.ids, f.inputs = append(f.ids, req.Entity.Key), append(f.inputs, f.shared...)
+		return nil
+	}
+	c, err := f.candidates(req)
+	if err != nil {
+		return err
+	}
+	for i := range c.len() {
+		if err := f.fillRow(ctx, c, i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fillRow adds candidate i, if the pipeline keeps it.
+func (f *frame) fillRow(ctx context.Context, c candidates, i int) error {
+	key, err := c.fill(i, f.slots)
+	if err != nil {
+		return err
+	}
+	if err := f.fillViews(ctx, key, f.p.CandidateViews); err != nil {
+		return err
+	}
+	for _, l := range f.p.CandidateLookups {
+		l.Find(key, f.slots)
+	}
+	if f.p.Plan.Keep != nil {
+		if keep, ok := f.p.Plan.Keep.Bool(f.slots); !ok || !keep {
+			return nil
+		}
+	}
+	f.ids, f.inputs = append(f.ids, key), append(f.inputs, f.shared...)
+	row := f.inputs[len(f.inputs)-len(f.shared):]
+	for j, in := range f.p.Plan.Inputs {
+		if in.Candidate {
+			row[j] = number(in.Program, f.slots)
+		}
+	}
+	return nil
+}
+
+// number is an input as the model takes it: a missing value is NaN.
+func number(p *expression.Program, slots []expression.Value) float64 {
+	if v, ok := p.Number(slots); ok {
+		return v
+	}
+	return math.NaN()
+}
+
+// rank gives the indexes of the top best rows: by score, equal ones by id, so that the order never depends on chance.
+func (f *frame) rank(width, top int) []int {
+	f.order = f.order[:0]
+	for i := range f.ids {
+		f.order = append(f.order, i)
+	}
+	slices.SortFunc(f.order, func(a, b int) int {
+		return cmp.Or(cmp.Compare(f.outputs[b*width], f.outputs[a*width]), cmp.Compare(f.ids[a], f.ids[b]))
+	})
+	return f.order[:min(top, len(f.order))]
+}
