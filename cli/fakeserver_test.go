@@ -117,6 +117,10 @@ func (f *fakeServer) events(w http.ResponseWriter, r *http.Request) {
 
 func (f *fakeServer) features(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
+	if r.PathValue("view") == "popularity" {
+		problem(w, 400, freshet.InvalidArgument, "user_id", "user_id: unknown parameter; expected content_id, at, as_of, after, wait")
+		return
+	}
 	if r.PathValue("view") != "session" {
 		problem(w, 404, freshet.NotFound, "view", fmt.Sprintf("there is no view %q; did you mean session?", r.PathValue("view")))
 		return

@@ -86,6 +86,9 @@ func (c *getFeaturesCommand) Run(ctx context.Context, sh *shell) error {
 	f, err := cl.GetFeatures(ctx, freshet.ViewName(c.View), entity, &client.FeatureOptions{
 		At: c.At.Time, AsOf: asOf, After: c.After, Wait: c.bound(),
 	})
+	if freshet.FieldOf(err) == "user_id" && !strings.Contains(c.Key[0], "=") {
+		return freshet.Errorf("", "%w; give the key as FIELD=VALUE", err) // user_id was our guess
+	}
 	if err != nil {
 		return err
 	}

@@ -48,14 +48,17 @@ Example:
 
 // Validate is called by kong.
 func (c *serveCommand) Validate() error {
-	for name, n := range map[string]int64{
-		"workers": int64(c.Workers), "backlog": int64(c.Backlog), "attempts": int64(c.Attempts),
-		"max-depth": int64(c.MaxDepth), "max-events": int64(c.MaxEvents), "max-conns": int64(c.MaxConns),
-		"dedupe-horizon": int64(c.DedupeHorizon), "visibility": int64(c.Visibility),
-		"header-timeout": int64(c.HeaderTimeout), "body-timeout": int64(c.BodyTimeout), "drain-timeout": int64(c.DrainTimeout),
+	for _, limit := range []struct {
+		flag  string
+		value int64
+	}{
+		{"workers", int64(c.Workers)}, {"backlog", int64(c.Backlog)}, {"attempts", int64(c.Attempts)},
+		{"max-depth", int64(c.MaxDepth)}, {"max-events", int64(c.MaxEvents)}, {"max-conns", int64(c.MaxConns)},
+		{"dedupe-horizon", int64(c.DedupeHorizon)}, {"visibility", int64(c.Visibility)},
+		{"header-timeout", int64(c.HeaderTimeout)}, {"body-timeout", int64(c.BodyTimeout)}, {"drain-timeout", int64(c.DrainTimeout)},
 	} {
-		if n < 0 {
-			return fmt.Errorf("--%s: expected a positive value, or 0 for the default", name)
+		if limit.value < 0 {
+			return fmt.Errorf("--%s: expected a positive value, or 0 for the default", limit.flag)
 		}
 	}
 	return nil

@@ -69,6 +69,32 @@ func TestGoldenRows(t *testing.T) {
 	}
 }
 
+// The example of docs/formats/row.md.
+func TestDocumentedRow(t *testing.T) {
+	t.Parallel()
+	s, v := benchView(t, []string{"sliding 10m"}, FeatureSpec{"n", "count()"}, FeatureSpec{"s", "sum(seconds)"}, FeatureSpec{"l", "last(category)"})
+	scratch, r := v.NewScratch(), s.NewRecord()
+	var data []byte
+	for _, raw := range []string{
+		`{"event_id":"e1","type":"play","user_id":"u","content_id":"c","event_time":"2025-03-03T11:58:40Z","seconds":12.5,"category":"Sleep"}`,
+		`{"event_id":"e2","type":"play","user_id":"u","content_id":"c","event_time":"2025-03-03T12:00:00Z","seconds":30}`,
+		`{"event_id":"e3","type":"play","user_id":"u","content_id":"c","event_time":"2025-03-03T12:00:05Z","seconds":-0.1,"category":"Focus"}`,
+	} {
+		if err := s.Decode([]byte(raw), freshet.MaxTimestamp, r); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		if data, _, err = v.Apply(scratch, data, r, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := "01" + "88d382dfd532" + "18" + "02" + "0900666666666666e61d" + "018827026533" + "0505466f637573" +
+		"0312" + "01" + "4300800c" + "01904e026531" + "0505536c656570"
+	if got := hex.EncodeToString(data); got != want {
+		t.Errorf("the row is %s, want %s", got, want)
+	}
+}
+
 // Whatever the bytes, reading and applying give a value or an error.
 func FuzzRow(f *testing.F) {
 	var views []*View

@@ -144,9 +144,6 @@ func forbidden(from pkg, imported string, test bool, rules Rules) string {
 		}
 		return "it is for tests only, and would be linked into the program"
 	}
-	if from.kind == layer && to.kind == layer && from.parent != to.parent {
-		return "a layer never imports a layer; they meet at hand-offs"
-	}
 	if test || to.kind == vocabulary {
 		return "" // tests wire what they need
 	}
@@ -196,6 +193,9 @@ func forbiddenInside(from, to pkg, rules Rules) string {
 		}
 		return "a conformance suite imports its parent, its parent's drivers, the vocabulary and kits"
 	case layer:
+		if to.kind == layer && from.parent != to.parent {
+			return "a layer never imports a layer; they meet at hand-offs"
+		}
 		switch to.kind {
 		case driver:
 			return "a layer never imports a driver; server plugs it in"

@@ -118,7 +118,7 @@ func TestBreaches(t *testing.T) {
 		{"suite in tests", "jobqueue/memqueue/a_test.go", file(module + "/jobqueue/jobqueuetest"), ""},
 		{"layer, hand-off, extension point, kit", "internal/api/a.go", file(module+"/eventlog", module+"/feature", module+"/internal/kit"), ""},
 		{"layer, layer", "internal/api/a.go", file(module + "/internal/serving"), "never imports a layer"},
-		{"layer, layer in a test", "internal/api/a_test.go", file(module + "/internal/serving"), "never imports a layer"},
+		{"layer, layer in a test", "internal/api/a_test.go", file(module + "/internal/serving"), ""},
 		{"layer, its own part", "internal/api/a.go", file(module + "/internal/api/segment"), ""},
 		{"layer, part of a layer", "internal/serving/a.go", file(module + "/internal/api/segment"), "never imports a layer"},
 		{"layer, driver", "internal/orchestration/a.go", file(mem), "never imports a driver"},

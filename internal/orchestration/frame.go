@@ -119,7 +119,7 @@ func (f *frame) fillViews(ctx context.Context, key freshet.Key, uses []project.V
 	}
 	f.values = values
 	for _, u := range uses {
-		n := copy(f.slots[u.Base:u.Base+len(u.View.Features())], values)
+		n := copy(f.slots[u.Base:u.Base+u.Width], values)
 		values = values[n:]
 	}
 	return nil

@@ -81,7 +81,8 @@ func (f *frame) layOutViews(used map[string]bool, candidate bool) {
 		}
 		for _, feature := range v.Features() {
 			if used[string(v.Name())+"."+string(feature.Name)] {
-				f.plan.Views = append(f.plan.Views, ViewUse{View: v, Base: f.take(len(v.Features())), Candidate: candidate})
+				width := len(v.Features())
+				f.plan.Views = append(f.plan.Views, ViewUse{View: v, Base: f.take(width), Width: width, Candidate: candidate})
 				break
 			}
 		}

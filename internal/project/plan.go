@@ -29,6 +29,7 @@ type Plan struct {
 type ViewUse struct {
 	View      *feature.View
 	Base      int  // slot of its first feature; the others follow
+	Width     int  // how many features it has
 	Candidate bool // read for each candidate, not for the entity
 }
 

@@ -15,9 +15,12 @@ import (
 // columns in the file do not matter, while the order of rows does: it decides ties. Numbers are little-endian, a text is its
 // length as uint64 and its bytes:
 //
-//	number of key fields, each as text; number of columns, each as text, byte of its kind, byte 1 if it is int
-//	per row: its key as text; per column the number as float64 bits (NaN is null), the bool as byte (0 null, 1 false, 2
-//	true), or the text (empty is null)
+//	number of key fields, each as text
+//	number of columns, each as text, its kind as byte n, b, t or s, then byte 1 if it is int, else 0
+//	per row: its key as text, then per column
+//	  the number or the milliseconds as float64; null is the NaN 0x7FF8000000000001
+//	  the bool as byte: 0 null, 1 false, 2 true
+//	  the text; null is the empty one
 func (t *Table) computeDigest() freshet.Digest {
 	h := sha256.New()
 	w := digestWriter{bufio.NewWriterSize(h, 64<<10)}

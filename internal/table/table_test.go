@@ -193,6 +193,22 @@ func TestDigest(t *testing.T) {
 	}
 }
 
+// TestDigestForm: the digest of a stored table must never change. The value was computed by another program from the
+// description at computeDigest.
+func TestDigestForm(t *testing.T) {
+	t.Parallel()
+	spec := table.Spec{Name: "t", KeyFields: []string{"k"}, Columns: []table.Column{
+		{Name: "s", Kind: expression.String},
+		{Name: "i", Kind: expression.Number, Int: true},
+		{Name: "b", Kind: expression.Bool},
+		{Name: "t", Kind: expression.Time},
+	}}
+	got := read(t, "t,b,i,s,k\n1700000000000,true,5.0,\"x,y\",a\n,,,,b\n", spec).Digest()
+	if want := freshet.Digest("sha256:e6708499c9c6e783c6e62ec25f5f1d7b72cff72bf038fa315227f59d2ca919af"); got != want {
+		t.Errorf("%s, expected %s", got, want)
+	}
+}
+
 func TestParseRow(t *testing.T) {
 	t.Parallel()
 	tab := read(t, catalogCSV, catalog)

@@ -82,7 +82,10 @@ func readHeader(values map[string]string) (*header, error) {
 	h := &header{objective: values["objective"], sizes: -1}
 	_, h.average = values["average_output"]
 	if sizes, ok := values["tree_sizes"]; ok {
-		h.sizes = len(strings.Fields(sizes))
+		h.sizes = 0
+		for range strings.FieldsSeq(sizes) {
+			h.sizes++
+		}
 	}
 	features, err := headerNumber(values, "max_feature_idx", 0, maxFeatures-1)
 	if err != nil {
@@ -117,12 +120,12 @@ func headerNumber(values map[string]string, key string, least, most int) (int, e
 }
 
 func featureNames(values map[string]string, want int) ([]string, error) {
-	names := strings.Fields(values["feature_names"])
-	if len(names) != want {
-		return nil, invalid("feature_names has %d names and max_feature_idx promises %d", len(names), want)
-	}
-	seen := make(map[string]bool, len(names))
-	for _, name := range names {
+	var names []string
+	seen := make(map[string]bool)
+	for name := range strings.FieldsSeq(values["feature_names"]) {
+		if len(names) == want {
+			return nil, invalid("feature_names has more names than the %d that max_feature_idx promises", want)
+		}
 		if seen[name] {
 			return nil, freshet.FieldErrorf(freshet.InvalidArgument, name, "feature_names has %q twice", name)
 		}
@@ -130,7 +133,10 @@ func featureNames(values map[string]string, want int) ([]string, error) {
 			return nil, invalid("feature_names: %q is no UTF-8", name)
 		}
 		seen[name] = true
+		names = append(names, name)
+	}
+	if len(names) != want {
+		return nil, invalid("feature_names has %d names and max_feature_idx promises %d", len(names), want)
 	}
 	return names, nil
 }
-

@@ -23,6 +23,9 @@ func ints(dst []int, raw *[informs][]byte, key, want int) ([]int, error) {
 		if err != nil {
 			return dst, invalid("%s[%d] is %.40q: expected a whole number", treeKeys[key], len(dst), w)
 		}
+		if len(dst) == want { // before a line of millions of numbers takes memory
+			return dst, checkLength(key, want+1, want)
+		}
 		dst = append(dst, int(v))
 	}
 	return dst, checkLength(key, len(dst), want)
@@ -37,6 +40,9 @@ func floats(dst []float64, raw *[informs][]byte, key, want int) ([]float64, erro
 		if err != nil || math.IsNaN(v) || math.IsInf(v, 0) && key != threshold {
 			return dst, invalid("%s[%d] is %.40q: expected a finite number", treeKeys[key], len(dst), w)
 		}
+		if len(dst) == want {
+			return dst, checkLength(key, want+1, want)
+		}
 		dst = append(dst, v)
 	}
 	return dst, checkLength(key, len(dst), want)
@@ -45,6 +51,9 @@ func floats(dst []float64, raw *[informs][]byte, key, want int) ([]float64, erro
 func checkLength(key, have, want int) error {
 	if have == want {
 		return nil
+	}
+	if have > want {
+		return invalid("%s has more than %d numbers, which num_leaves promises", treeKeys[key], want)
 	}
 	return invalid("%s has %d numbers: expected %d", treeKeys[key], have, want)
 }
@@ -60,4 +69,3 @@ func bitWords(dst []uint32, line []byte) ([]uint32, error) {
 	}
 	return dst, nil
 }
-

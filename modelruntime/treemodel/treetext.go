@@ -126,8 +126,8 @@ func (p *parser) fillCategories(raw *[informs][]byte) error {
 	if t.words, err = bitWords(t.words, raw[catThreshold]); err != nil {
 		return err
 	}
-	if t.boundaries[0] != 0 || !slices.IsSorted(t.boundaries) || t.boundaries[sets] > len(t.words) {
-		return invalid("cat_boundaries: expected ascending numbers from 0 to at most %d, the length of cat_threshold", len(t.words))
+	if t.boundaries[0] != 0 || !slices.IsSorted(t.boundaries) || t.boundaries[sets] != len(t.words) {
+		return invalid("cat_boundaries: expected ascending numbers from 0 to %d, the length of cat_threshold", len(t.words))
 	}
 	return nil
 }
@@ -184,4 +184,3 @@ func (p *parser) whole(raw *[informs][]byte, key, least, most int) (int, error) 
 	}
 	return n, nil
 }
-
