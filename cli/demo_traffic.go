@@ -5,7 +5,6 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -143,17 +142,15 @@ func readDemoTitles() (map[freshet.Key]demoTitle, error) {
 		return nil, err
 	}
 	rows := csv.NewReader(strings.NewReader(string(text)))
+	all, err := rows.ReadAll() // content_id, category, minutes, title
+	if err != nil {
+		return nil, freshet.Errorf(freshet.Internal, "the catalog of the example app: %w", err)
+	}
 	titles := make(map[freshet.Key]demoTitle)
-	for {
-		row, err := rows.Read() // content_id, category, minutes, title
-		if err == io.EOF {
-			return titles, nil
-		}
-		if err != nil {
-			return nil, err
-		}
+	for _, row := range all[1:] {
 		titles[freshet.Key(row[0])] = demoTitle{title: row[3], category: row[1]}
 	}
+	return titles, nil
 }
 
 // title is what a person calls the title with this id.

@@ -32,9 +32,10 @@ func (o Outcome) String() string {
 	return fmt.Sprintf("outcome %d", o)
 }
 
-// Apply adds an event to the data of a row; nil is a row of no events. The event must be about the row's entity, have an
-// id, and not be in the row yet. maxEventTime is the largest event time of the partition before this event (or with it). next is new bytes:
-// data is not changed and may still be read. Unless the outcome is Applied, next is data.
+// Apply adds an event to the data of a row; nil is a row of no events. The event must be about the row's entity, decoded by
+// the view's schema, have an id, and not be in the row yet. maxEventTime is the largest event time of the partition before
+// this event (or with it). next is new bytes: data is not changed and may still be read. Unless the outcome is Applied,
+// next is data.
 //
 // The error is Internal: data is no row of this view.
 func (v *View) Apply(s *Scratch, data []byte, r *Record, maxEventTime freshet.Timestamp) (next []byte, outcome Outcome, err error) {
@@ -54,8 +55,8 @@ func (v *View) Apply(s *Scratch, data []byte, r *Record, maxEventTime freshet.Ti
 // Read appends the values of the view's features at a moment, one for each of Features, from the data of a row; nil is a
 // row of no events. What it appends does not refer to data.
 //
-// It returns dst as it is with ErrHistory if the moment lies before the newest event of the row, and with an Internal error if data is
-// no row of this view.
+// It returns dst as it is with ErrHistory if the moment lies before the newest event of the row, and with an Internal error
+// if data is no row of this view.
 func (v *View) Read(s *Scratch, data []byte, at freshet.Timestamp, dst []expression.Value) ([]expression.Value, error) {
 	if len(data) == 0 {
 		v.reset(s)

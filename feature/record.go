@@ -25,7 +25,7 @@ type Record struct {
 
 // NewRecord makes a record for Decode and DecodeEvent to fill.
 func (s *Schema) NewRecord() *Record {
-	r := &Record{slots: make([]expression.Value, len(s.slots))}
+	r := &Record{slots: make([]expression.Value, s.slots)}
 	r.decoder.json = jsontext.NewDecoder(bytes.NewBuffer(nil))
 	return r
 }

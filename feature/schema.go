@@ -35,7 +35,7 @@ type EventSpec struct {
 type Schema struct {
 	entities map[freshet.EntityKind][]string // key fields
 	types    map[freshet.EventType]*eventType
-	slots    []string // what stands in each slot, for NewRecord
+	slots    int // how many values a record has
 }
 
 // Slots that every event has.
@@ -78,7 +78,7 @@ func NewSchema(entities []EntitySpec, events []EventSpec) (*Schema, error) {
 	s := &Schema{
 		entities: map[freshet.EntityKind][]string{},
 		types:    map[freshet.EventType]*eventType{},
-		slots:    make([]string, freeSlots),
+		slots:    freeSlots,
 	}
 	b := schemaBuilder{schema: s, slotOf: map[string]int{}}
 	for _, e := range entities {
@@ -202,8 +202,8 @@ func (b *schemaBuilder) addField(t *eventType, element string, f *field) {
 	key := f.name + " " + f.typ.String()
 	slot, ok := b.slotOf[key]
 	if !ok {
-		slot = len(b.schema.slots)
-		b.schema.slots = append(b.schema.slots, f.name)
+		slot = b.schema.slots
+		b.schema.slots++
 		b.slotOf[key] = slot
 	}
 	f.slot = slot
@@ -326,4 +326,4 @@ func (e *eventEnv) Call(name string, _ []*expression.Tree) (expression.Slot, boo
 func (e *eventEnv) Functions() []string { return nil }
 
 // Slots is the length of Record.Slots.
-func (s *Schema) Slots() int { return len(s.slots) }
+func (s *Schema) Slots() int { return s.slots }

@@ -1,0 +1,168 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/internal/benchapp"
+)
+
+// benchCommand holds the benchmarks.
+type benchCommand struct {
+	Ingest benchIngestCommand `cmd:"" help:"How many events a second become durable."`
+	E2E    benchE2ECommand    `cmd:"" name:"e2e" help:"How long it takes from an event to the stored prediction."`
+	Echo   benchEchoCommand   `cmd:"" hidden:"" help:"Serve an HTTP echo: what the other benchmarks compare with."`
+}
+
+// benching are the flags of every benchmark.
+type benching struct {
+	Server   string        `placeholder:"URL" help:"Measure this server, which serves the bench's app, instead of one started for it."`
+	Dir      string        `placeholder:"DIR" help:"Where the temporary data folder is made: it decides which disk is measured (default: the system's temporary folder)."`
+	Seed     uint64        `default:"1" help:"Decides users, events, tables and model (default ${default})."`
+	Duration time.Duration `default:"10s" help:"Length of each run (default ${default})."`
+	Warmup   time.Duration `default:"1s" help:"Load before each run that is not counted (default ${default})."`
+	Drain    time.Duration `default:"2m" help:"How long to wait after a run until its backlog is gone (default ${default})."`
+}
+
+// benchHelp is the part of the long help that is the same for all benchmarks.
+const benchHelp = `The server is a child process with a temporary data folder, fsync on, on the same cores as the load. In the same run the
+machine's own ceilings are measured: fsync of a 4 KiB append in that folder, an HTTP echo of the same bytes over as many
+connections, and decoding of the same events on one core.`
+
+// Validate is called by kong.
+func (b *benching) Validate() error {
+	if b.Duration <= 0 || b.Warmup < 0 || b.Drain < 0 {
+		return fmt.Errorf("--duration must be positive, --warmup and --drain not negative")
+	}
+	if b.Server != "" && b.Dir != "" {
+		return fmt.Errorf("--dir is for a server started here; drop it or --server")
+	}
+	return nil
+}
+
+// benchConditions stand above every result.
+type benchConditions struct {
+	CPU        string  `json:"cpu"`
+	Cores      int     `json:"cores"`
+	Platform   string  `json:"platform"`
+	Go         string  `json:"go"`
+	Version    string  `json:"version"`
+	Server     string  `json:"server"` // "child process" or a URL
+	Data       string  `json:"data,omitempty"`
+	FileSystem string  `json:"file_system,omitempty"`
+	Fsync      bool    `json:"fsync"`
+	Seed       uint64  `json:"seed"`
+	App        string  `json:"app"`
+	Seconds    float64 `json:"seconds"` // of each run
+	Warmup     float64 `json:"warmup_seconds"`
+}
+
+// bench is one benchmark under way.
+type bench struct {
+	sh         *shell
+	o          benching
+	meter      *benchMeter
+	target     *benchTarget
+	events     *benchapp.Events
+	sent       int // events given out so far: the next run goes on from here
+	conditions benchConditions
+	fsync      *benchLatency // nil if the server's disk is not ours
+	decode     benchDecode
+}
+
+// start prepares everything that all benchmarks need. Ceilings that need an idle machine are measured before the server
+// runs. close ends it.
+func (o benching) start(ctx context.Context, sh *shell) (*bench, error) {
+	b := &bench{sh: sh, o: o, meter: newBenchMeter(sh.err)}
+	b.meter.say("preparing the app…")
+	b.events = benchapp.NewEvents(o.Seed, uint32(time.Now().Unix()))
+	var err error
+	if b.target, err = newBenchTarget(o, sh); err != nil {
+		return nil, err
+	}
+	b.conditions = conditionsOf(sh, o, b.target)
+	if err := b.ceilings(ctx); err != nil {
+		b.close()
+		return nil, err
+	}
+	b.meter.say("starting the server…")
+	if err := b.target.start(ctx); err != nil {
+		b.close()
+		return nil, err
+	}
+	return b, nil
+}
+
+func (b *bench) ceilings(ctx context.Context) error {
+	if b.target.folder != "" {
+		b.meter.say("measuring fsync…")
+		l, err := measureFsync(ctx, b.target.folder)
+		if err != nil {
+			return err
+		}
+		b.fsync = &l
+	}
+	b.meter.say("measuring JSON decoding…")
+	var err error
+	b.decode, err = measureDecode(ctx, b.events)
+	return err
+}
+
+// close ends the server and removes what is temporary.
+func (b *bench) close() {
+	b.meter.clear()
+	b.target.stop()
+}
+
+// take gives the number of the first of n events that no run has sent.
+func (b *bench) take(n int) int {
+	first := b.sent
+	b.sent += n
+	return first
+}
+
+// drained waits until the server has made features and predictions of all events, and tells how long that took. ok is
+// false if it did not end within the time allowed.
+func (b *bench) drained(ctx context.Context) (took time.Duration, ok bool, err error) {
+	begin := time.Now()
+	for {
+		m, err := scrape(ctx, b.target.url)
+		if err != nil {
+			return 0, false, err
+		}
+		events, jobs := m.backlog()
+		took = time.Since(begin)
+		if events == 0 && jobs == 0 {
+			return took, true, nil
+		}
+		if took > b.o.Drain {
+			return took, false, nil
+		}
+		b.meter.say(fmt.Sprintf("waiting for the backlog: %s events, %s jobs…", grouped(events), grouped(jobs)))
+		if !waitFor(ctx, 50*time.Millisecond) {
+			return took, false, freshet.Errorf(freshet.Unavailable, "stopped while waiting for the backlog")
+		}
+	}
+}
+
+// benchLatency are percentiles in milliseconds.
+type benchLatency struct {
+	Count int     `json:"count"`
+	Mean  float64 `json:"mean_ms"`
+	P50   float64 `json:"p50_ms"`
+	P90   float64 `json:"p90_ms"`
+	P99   float64 `json:"p99_ms"`
+	P999  float64 `json:"p999_ms"`
+	Max   float64 `json:"max_ms"`
+}
+
+// ratio is a/b; 0 if b is 0.
+func ratio(a, b float64) float64 {
+	if b == 0 || math.IsInf(a/b, 0) {
+		return 0
+	}
+	return a / b
+}
