@@ -243,13 +243,15 @@ func (c *call) last() (expression.Slot, error) {
 		return expression.Slot{}, &expression.Error{Offset: c.args[1].Offset(),
 			Err: c.errorf("the length %s must be a whole number from 1 to %d, written out", c.args[1], maxEvents)}
 	}
-	arg, in, err := c.operands(2, "a number, bool, string or time", expression.Number, expression.Bool, expression.String, expression.Time)
+	arg, in, err := c.operands(2, "a number, bool, string or time", expression.Number, expression.Bool, expression.String,
+		expression.Time)
 	if err != nil {
 		return expression.Slot{}, err
 	}
 	kind := arg.Type().Kind
 	state := c.frame.component("last "+c.args[1].String(), in, func() cell { return &listCell{kind: kind, n: int(n)} })
-	return c.frame.aggregate(expression.Type{Kind: expression.List, Elem: kind}, state, func(c cell, _ int64) expression.Value {
+	list := expression.Type{Kind: expression.List, Elem: kind}
+	return c.frame.aggregate(list, state, func(c cell, _ int64) expression.Value {
 		items := c.(*listCell).items
 		list := make([]expression.Value, len(items))
 		for i := range items {

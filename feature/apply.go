@@ -14,7 +14,7 @@ type Outcome uint8
 const (
 	Applied  Outcome = iota // it is in the row
 	Filtered                // it is not of the view's types, or where is not true for it
-	Late                    // it is behind the watermark, and the session that it may belong to is no longer kept: it is in no value, at any time
+	Late                    // it may belong to a session that the watermark has passed: it is in no value, at any time
 	Unseen                  // it is older than any window can see from the newest event of the row on
 )
 
@@ -38,7 +38,8 @@ func (o Outcome) String() string {
 // next is data.
 //
 // The error is Internal: data is no row of this view.
-func (v *View) Apply(s *Scratch, data []byte, r *Record, maxEventTime freshet.Timestamp) (next []byte, outcome Outcome, err error) {
+func (v *View) Apply(s *Scratch, data []byte, r *Record, maxEventTime freshet.Timestamp,
+) (next []byte, outcome Outcome, err error) {
 	if !v.accepts(r) {
 		return data, Filtered, nil
 	}

@@ -17,7 +17,10 @@ type HistoricEvent struct {
 // Compute appends the values of the view's features at any moment, one for each of Features, from the events about one
 // entity: all of them, each once, in the order of the log. With known, only events that had been taken by that moment count:
 // the values that serving could know then. Compute agrees with Apply and Read bit for bit.
-func (v *View) Compute(s *Scratch, events []HistoricEvent, at freshet.Timestamp, known bool, dst []expression.Value) ([]expression.Value, error) {
+//
+// The error is nil: all that can be wrong with an event was found when it was decoded.
+func (v *View) Compute(s *Scratch, events []HistoricEvent, at freshet.Timestamp, known bool, dst []expression.Value,
+) ([]expression.Value, error) {
 	s.history = s.history[:0]
 	s.log.reset()
 	for i := range events {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -56,7 +57,8 @@ func (s *Schema) DecodeEvent(ev *freshet.Event, r *Record) error {
 }
 
 func (s *Schema) unknownType(name string) error {
-	return freshet.FieldErrorf(freshet.InvalidArgument, "type", "type: there is no event type %.64q%s", name, expression.Hint(name, s.typeNames()))
+	return freshet.FieldErrorf(freshet.InvalidArgument, "type", "type: there is no event type %.64q%s",
+		name, expression.Hint(name, s.typeNames()))
 }
 
 func (r *Record) clear() {
@@ -217,14 +219,7 @@ func syntaxError(err error) error {
 // unquote gives the text of a JSON string. It copies only where there are escapes.
 func (d *decoder) unquote(quoted string) (string, error) {
 	inner := quoted[1 : len(quoted)-1]
-	plain := true
-	for i := 0; i < len(inner); i++ {
-		if inner[i] == '\\' {
-			plain = false
-			break
-		}
-	}
-	if plain {
+	if strings.IndexByte(inner, '\\') < 0 {
 		return inner, nil
 	}
 	var err error
@@ -244,7 +239,8 @@ func (d *decoder) id(value string) (freshet.EventID, error) {
 	}
 	id, err := d.unquote(value)
 	if err == nil && (id == "" || len(id) > freshet.MaxEventIDBytes) {
-		err = freshet.FieldErrorf(freshet.InvalidArgument, "event_id", "event_id: expected 1 to %d bytes, not %d", freshet.MaxEventIDBytes, len(id))
+		err = freshet.FieldErrorf(freshet.InvalidArgument, "event_id", "event_id: expected 1 to %d bytes, not %d",
+			freshet.MaxEventIDBytes, len(id))
 	}
 	return freshet.EventID(id), err
 }
@@ -254,7 +250,8 @@ func (d *decoder) typeName(value string) (string, error) {
 		return "", freshet.FieldErrorf(freshet.InvalidArgument, "type", "type: every event must name its type")
 	}
 	if value[0] != '"' {
-		return "", freshet.FieldErrorf(freshet.InvalidArgument, "type", "type: expected the name of an event type, not %s", excerpt(value))
+		return "", freshet.FieldErrorf(freshet.InvalidArgument, "type", "type: expected the name of an event type, not %s",
+			excerpt(value))
 	}
 	return d.unquote(value)
 }
@@ -313,6 +310,11 @@ func (c *cursor) value() (value string, depth int) {
 }
 
 func (c *cursor) passString() {
+	inner := c.text[c.at+1:]
+	if end := strings.IndexByte(inner, '"'); strings.IndexByte(inner[:end], '\\') < 0 {
+		c.at += end + 2
+		return
+	}
 	for c.at++; c.text[c.at] != '"'; c.at++ {
 		if c.text[c.at] == '\\' {
 			c.at++

@@ -156,8 +156,8 @@ func wholeNumber(value string) (i int64, ok bool) {
 	return i, err == nil
 }
 
-// wholeText is the decimal text of a JSON number if that is whole and has at most the given number of digits. It is exact, where a
-// float64 would round beyond 2^53.
+// wholeText is the decimal text of a JSON number if that is whole and has at most the given number of digits. It is exact,
+// where a float64 would round beyond 2^53.
 func wholeText(number string, mostDigits int) (text string, ok bool) {
 	if isPlain(number) {
 		return number, len(number) <= mostDigits

@@ -1,4 +1,4 @@
-package orchestration
+package server_test
 
 import (
 	"bufio"
@@ -15,6 +15,7 @@ import (
 	"github.com/freshet-ml/freshet/eventlog/memlog"
 	"github.com/freshet-ml/freshet/featurestore"
 	"github.com/freshet-ml/freshet/featurestore/memfeatures"
+	"github.com/freshet-ml/freshet/internal/orchestration"
 	"github.com/freshet-ml/freshet/internal/project"
 	"github.com/freshet-ml/freshet/internal/reader"
 	"github.com/freshet-ml/freshet/internal/release"
@@ -36,9 +37,9 @@ func BenchmarkCalm(b *testing.B) {
 }
 
 // calm is an orchestrator over the first 20,000 events of examples/calm, at the moment of the last.
-func calm(tb testing.TB) (*Orchestrator, *release.Opened, []freshet.Entity) {
+func calm(tb testing.TB) (*orchestration.Orchestrator, *release.Opened, []freshet.Entity) {
 	tb.Helper()
-	p, err := project.Load("../../examples/calm")
+	p, err := project.Load("../examples/calm")
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -51,16 +52,16 @@ func calm(tb testing.TB) (*Orchestrator, *release.Opened, []freshet.Entity) {
 	users, last := load(tb, rel, features, 20_000)
 	live := &release.Live{}
 	live.Store(rel)
-	return New(Deps{
+	return orchestration.New(orchestration.Deps{
 		Live: live, Log: log, Features: features, Reader: reader.New(features, log),
-		Models: serving.New(prometheus.NewRegistry()), Metrics: NewMetrics(prometheus.NewRegistry()),
-	}, Options{Workers: 1, Now: func() time.Time { return last.Time() }}), rel, users
+		Models: serving.New(prometheus.NewRegistry()), Metrics: orchestration.NewMetrics(prometheus.NewRegistry()),
+	}, orchestration.Options{Workers: 1, Now: func() time.Time { return last.Time() }}), rel, users
 }
 
 // load applies events to rows without log and receiver, in order of event time as far as the file has it.
 func load(tb testing.TB, rel *release.Opened, features *featurestore.Store, n int) (users []freshet.Entity, last freshet.Timestamp) {
 	tb.Helper()
-	f, err := os.Open("../../examples/calm/events.jsonl.gz")
+	f, err := os.Open("../examples/calm/events.jsonl.gz")
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package orchestration
+package server_test
 
 import (
 	"context"
@@ -20,6 +20,7 @@ import (
 	"github.com/freshet-ml/freshet/feature/expression"
 	"github.com/freshet-ml/freshet/featurestore"
 	"github.com/freshet-ml/freshet/featurestore/memfeatures"
+	"github.com/freshet-ml/freshet/internal/orchestration"
 	"github.com/freshet-ml/freshet/internal/project"
 	"github.com/freshet-ml/freshet/internal/reader"
 	"github.com/freshet-ml/freshet/internal/receiver"
@@ -75,7 +76,7 @@ var shopFiles = map[string]string{
 
 // world is a whole path over memory drivers, in a bubble.
 type world struct {
-	*Orchestrator
+	*orchestration.Orchestrator
 	t    *testing.T
 	ids  int
 	stop func()
@@ -102,10 +103,10 @@ func newWorld(t *testing.T, files map[string]string) *world {
 	live.Store(rel)
 	log, features := eventlog.New(memlog.New(nil)), featurestore.New(memfeatures.New())
 	jobs, predictions := jobqueue.New(memqueue.New(), nil), predictionstore.New(mempredictions.New(), nil)
-	w := &world{t: t, Orchestrator: New(Deps{
+	w := &world{t: t, Orchestrator: orchestration.New(orchestration.Deps{
 		Live: live, Log: log, Features: features, Reader: reader.New(features, log), Jobs: jobs, Predictions: predictions,
-		Models: serving.New(prometheus.NewRegistry()), Metrics: NewMetrics(prometheus.NewRegistry()),
-	}, Options{Workers: 2})}
+		Models: serving.New(prometheus.NewRegistry()), Metrics: orchestration.NewMetrics(prometheus.NewRegistry()),
+	}, orchestration.Options{Workers: 2})}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 2)
 	r := receiver.New(log, features, jobs, live, receiver.Options{})
@@ -273,6 +274,11 @@ func TestAJobThatCannotSucceedBecomesADeadLetter(t *testing.T) {
 	})
 }
 
+type scorer interface {
+	Score(ctx context.Context, m *release.Model, in, out []float64) error
+}
+
+// failing fails some times, in turn by an error and by a panic, before it scores.
 type failing struct {
 	scorer
 	times int
