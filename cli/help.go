@@ -15,7 +15,7 @@ func printHelp(o kong.HelpOptions, ctx *kong.Context) error {
 	leaves := ctx.Model.Leaves(true)
 	width := 0
 	for _, leaf := range leaves {
-		width = max(width, len(usageOf(leaf)))
+		width = max(width, len(synopsis(leaf)))
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n\nUsage: freshet <command> [flags]\n", ctx.Model.Help)
@@ -23,7 +23,7 @@ func printHelp(o kong.HelpOptions, ctx *kong.Context) error {
 		title := "\n" + g.Title + "\n"
 		for _, leaf := range leaves {
 			if group := leaf.ClosestGroup(); group != nil && group.Key == g.Key {
-				fmt.Fprintf(&b, "%s  %-*s  %s\n", title, width, usageOf(leaf), leaf.Help)
+				fmt.Fprintf(&b, "%s  %-*s  %s\n", title, width, synopsis(leaf), leaf.Help)
 				title = ""
 			}
 		}
@@ -34,8 +34,8 @@ func printHelp(o kong.HelpOptions, ctx *kong.Context) error {
 	return err
 }
 
-// usageOf is a command with its arguments, such as "get features VIEW KEY...".
-func usageOf(n *kong.Node) string {
+// synopsis is a command with its arguments, such as "get features VIEW KEY...".
+func synopsis(n *kong.Node) string {
 	words := []string{n.Path()}
 	for _, p := range n.Positional {
 		word := strings.ToUpper(p.Name)

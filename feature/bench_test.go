@@ -61,6 +61,8 @@ func BenchmarkApply(b *testing.B) {
 		"five windows, each 7m":   {fiveWindows, threeMeasures, 7 * time.Minute},
 		"session 30m":             {[]string{"session 30m"}, []FeatureSpec{{"plays", "count()"}, {"bounce", `mean(seconds < 30, category == "Sleep")`}, {"recent", "last(content_id, 5)"}}, time.Minute},
 		"last 5":                  {[]string{"last 5"}, []FeatureSpec{{"recent", "last(content_id, 5)"}}, time.Minute},
+		"last 1000":               {[]string{"last 1000"}, []FeatureSpec{{"recent", "last(content_id, 5)"}, {"s", "sum(seconds)"}}, time.Minute},
+		"lifetime, last 1000":     {[]string{"lifetime"}, []FeatureSpec{{"recent", "last(content_id, 1000)"}}, time.Minute},
 		"sliding 10m, slope":      {[]string{"sliding 10m"}, []FeatureSpec{{"sl", "slope(seconds)"}, {"s", "sum(level)"}}, 5 * time.Second},
 	} {
 		b.Run(name, func(b *testing.B) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -175,6 +176,7 @@ func (d *decoder) cut(object string) (k known, err error) {
 		c.skip()
 		value, depth := c.value()
 		if depth >= maxDepth {
+			name = excerpt(name)
 			return k, freshet.FieldErrorf(freshet.InvalidArgument, name, "%s: nested deeper than %d levels", name, maxDepth)
 		}
 		given := value
@@ -198,22 +200,22 @@ func (d *decoder) cut(object string) (k known, err error) {
 
 // syntaxError names the member in which the text stops being JSON, where that is known.
 func syntaxError(err error) error {
-	field := ""
-	if e, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
-		for field = range e.JSONPointer.Tokens() {
-			break
-		}
-		if e.Err == jsontext.ErrDuplicateName {
-			return freshet.FieldErrorf(freshet.InvalidArgument, field, "%s: the name stands in the event twice", field)
-		}
-	}
-	if err == io.EOF || err == io.ErrUnexpectedEOF {
+	e, ok := errors.AsType[*jsontext.SyntacticError](err)
+	if !ok {
 		return freshet.Errorf(freshet.InvalidArgument, "the event is empty; send a JSON object")
 	}
-	if field != "" {
-		return freshet.FieldErrorf(freshet.InvalidArgument, field, "%s: the event is no JSON: %w", field, err)
+	field := ""
+	for field = range e.JSONPointer.Tokens() {
+		field = excerpt(field)
+		break
 	}
-	return freshet.Errorf(freshet.InvalidArgument, "the event is no JSON: %w", err)
+	switch {
+	case e.Err == jsontext.ErrDuplicateName:
+		return freshet.FieldErrorf(freshet.InvalidArgument, field, "%s: the name stands there twice", field)
+	case field != "":
+		return freshet.FieldErrorf(freshet.InvalidArgument, field, "%s: the event is no JSON at byte %d: %w", field, e.ByteOffset, e.Err)
+	}
+	return freshet.Errorf(freshet.InvalidArgument, "the event is no JSON at byte %d: %w", e.ByteOffset, e.Err)
 }
 
 // unquote gives the text of a JSON string. It copies only where there are escapes.
@@ -268,13 +270,16 @@ func moment(name, value string) (t freshet.Timestamp, given bool, err error) {
 	return t, true, nil
 }
 
-// excerpt is a value for an error message, cut short.
+// excerpt is what a client sent, cut short for an error message.
 func excerpt(value string) string {
-	const most = 40
-	if len(value) > most {
-		return value[:most] + "…"
+	most := 40
+	if len(value) <= most {
+		return value
 	}
-	return value
+	for !utf8.RuneStart(value[most]) {
+		most--
+	}
+	return value[:most] + "…"
 }
 
 // cursor walks over a text that is known to be valid JSON.

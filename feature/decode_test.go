@@ -60,9 +60,10 @@ func TestDecode(t *testing.T) {
 			get: func(r *Record) string { return fmt.Sprint(int64(ingest-r.EventTime), r.Clamped) }, want: "2000 false"},
 		"unknown fields": {raw: `{` + keys + `,"x":{"a":[1,{"b":"}]\""}],"c":null}}`,
 			get: func(r *Record) string { return string(r.Type) }, want: "play"},
-		"negative zero": {raw: `{` + keys + `,"seconds":-0.0,"level":-0}`, want: func(r *Record) string {
-			return fmt.Sprint(math.Signbit(r.slots[slotOf(t, s, "seconds")].Num), math.Signbit(r.slots[slotOf(t, s, "level")].Num))
-		}},
+		"negative zero": {raw: `{` + keys + `,"seconds":-0.0,"level":-0}`, want: "false false",
+			get: func(r *Record) string {
+				return fmt.Sprint(math.Signbit(r.slots[slotOf(t, s, "seconds")].Num), math.Signbit(r.slots[slotOf(t, s, "level")].Num))
+			}},
 		"int with exponent": {raw: `{` + keys + `,"level":50e-1}`,
 			get: func(r *Record) string { return fmt.Sprint(r.slots[slotOf(t, s, "level")].Num) }, want: "5"},
 		"64 levels": {raw: `{` + keys + `,"x":` + strings.Repeat("[", 63) + strings.Repeat("]", 63) + `}`,
@@ -128,6 +129,22 @@ func TestRecordIsReused(t *testing.T) {
 	}
 	if !reflect.DeepEqual(r.slots, fresh.slots) || r.ID != "" {
 		t.Errorf("slots %+v, want %+v", r.slots, fresh.slots)
+	}
+}
+
+// What a client sent is told back in part only, however long it is.
+func TestErrorsAreShort(t *testing.T) {
+	t.Parallel()
+	s := testSchema(t)
+	long := strings.Repeat("x", 1e6)
+	for _, raw := range []string{
+		`{"type":"` + long + `"}`, `{"` + long + `":1,"` + long + `":1}`, `{"` + long + `":nope}`, `{"` + long + `":` + strings.Repeat("[", 70) + strings.Repeat("]", 70) + `}`,
+		`{"type":"play","user_id":"` + long + `"}`, `{"type":{"` + long + `":1}}`, `["` + long + `"]`, `{"type":"play","event_time":"` + long + `"}`,
+	} {
+		err := s.Decode([]byte(raw), freshet.MaxTimestamp, s.NewRecord())
+		if err == nil || len(err.Error()) > 400 || len(freshet.FieldOf(err)) > 100 {
+			t.Errorf("%.50s: the error has %d bytes", raw, len(fmt.Sprint(err)))
+		}
 	}
 }
 

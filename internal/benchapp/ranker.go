@@ -15,7 +15,7 @@ type input struct {
 
 var inputs = []input{
 	{"session_plays", 0, 20}, {"session_searches", 0, 5}, {"session_completed", 0, 10}, {"sleep_bounce_rate", 0, 1},
-	{"seconds_1h", 0, 3600}, {"categories_1h", 0, 4}, {"heart_rate", 50, 120}, {"heart_rate_slope", -0.5, 0.5}, {"steps", 0, 500},
+	{"seconds_1h", 0, 3600}, {"long_plays_1h", 0, 10}, {"heart_rate", 50, 120}, {"heart_rate_slope", -0.5, 0.5}, {"steps", 0, 500},
 	{"starts", 0, 20_000}, {"completion_rate", 0, 1}, {"seconds_mean", 0, 900},
 	{"tenure_days", 0, 2000}, {"minutes", 3, 28}, {"age_days", 0, 700}, {"hour", 0, 23}, {"category", 0, 3},
 }

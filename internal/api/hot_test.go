@@ -1,0 +1,103 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/eventlog"
+)
+
+func batchOf(n int) string {
+	var b strings.Builder
+	for i := range n {
+		b.WriteString(play(fmt.Sprintf("e%d", i), `"category":"Sleep"`, `"seconds":12.5`, `"completed":true`))
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// TestEventsAllocateLittle counts what one event of a batch costs besides the log: its copies for log and record, its
+// strings. A map or an interface per field would show.
+func TestEventsAllocateLittle(t *testing.T) {
+	r := newRig(t, Options{})
+	rel := r.live.Load()
+	text := []byte(batchOf(100))
+	allocs := testing.AllocsPerRun(50, func() {
+		b := r.api.batches.Get().(*batch)
+		if err := b.split(text, formNDJSON, r.api.o); err != nil {
+			t.Fatal(err)
+		}
+		b.decode(rel, now, r.api.o.MaxDepth)
+		if len(b.entries) != 100 || len(b.rejected) != 0 {
+			t.Fatalf("%d entries, %d rejected", len(b.entries), len(b.rejected))
+		}
+		r.api.returnBatch(b)
+	})
+	const perEvent = 2
+	if allocs > 100*perEvent {
+		t.Errorf("%v allocations for 100 events, expected at most %d for each", allocs, perEvent)
+	}
+	t.Logf("%v allocations for 100 events", allocs)
+}
+
+// blackHole is a log that forgets everything at once.
+type blackHole struct{}
+
+func (blackHole) Append(_ context.Context, entries []eventlog.Entry) ([]eventlog.Appended, error) {
+	out := make([]eventlog.Appended, len(entries))
+	places := make([]freshet.Place, len(entries))
+	for i := range out {
+		places[i] = freshet.Place{Partition: freshet.PartitionOf(entries[i].Entities[0].Key), Offset: 1}
+		out[i].Places = places[i : i+1]
+	}
+	return out, nil
+}
+
+// nobody is a client that does not look.
+type nobody struct{ header http.Header }
+
+func (n *nobody) Header() http.Header         { return n.header }
+func (n *nobody) Write(b []byte) (int, error) { return len(b), nil }
+func (n *nobody) WriteHeader(int)             {}
+
+func BenchmarkEvents(b *testing.B) {
+	for _, n := range []int{1, 100} {
+		b.Run(fmt.Sprintf("events=%d", n), func(b *testing.B) {
+			r := newRig(b, Options{})
+			r.api.deps.Log = blackHole{}
+			handler := r.api.Handler()
+			body := batchOf(n)
+			header := http.Header{"Content-Type": {"application/x-ndjson"}}
+			b.SetBytes(int64(len(body)))
+			b.ReportAllocs()
+			for b.Loop() {
+				req, err := http.NewRequest("POST", "/v1/events", strings.NewReader(body))
+				if err != nil {
+					b.Fatal(err)
+				}
+				req.Header = header
+				req.Body = io.NopCloser(strings.NewReader(body))
+				handler.ServeHTTP(&nobody{http.Header{}}, req)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/event")
+		})
+	}
+}
+
+func BenchmarkFeatures(b *testing.B) {
+	r := newRig(b, Options{})
+	handler := r.api.Handler()
+	b.ReportAllocs()
+	for b.Loop() {
+		req, err := http.NewRequest("GET", "/v1/features/session?user_id=u1", nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		handler.ServeHTTP(&nobody{http.Header{}}, req)
+	}
+}

@@ -1,0 +1,208 @@
+package api
+
+import (
+	"context"
+	"io"
+	"io/fs"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/jobqueue"
+)
+
+func TestOperationsPages(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Options{})
+	for target, words := range map[string][]string{
+		"/healthz":         {`"ok"`},
+		"/readyz":          {`"ready"`},
+		"/v1/streams":      {`"partition":3`, `"lag":2`, `"checkpoint_age_seconds":1`},
+		"/v1/status":       {`"project":"calm"`, `"serving":"r1"`, `"roles":["api"]`, `"events":2`, `"ready":true`, `"last_errors":[]`},
+		"/v1/dead-letters": {`{"dead_letters":[]}`},
+		"/openapi.yaml":    {"openapi: 3.1.0"},
+		"/":                {"project calm, release r1", "/v1/events"},
+		"/metrics":         {"freshet_events_accepted_total 0", `freshet_events_rejected_total{code="invalid_argument"} 0`, "go_goroutines"},
+	} {
+		a := r.get(target)
+		for _, word := range words {
+			if a.status != 200 || !strings.Contains(string(a.body), word) {
+				t.Errorf("%s: %d without %q in %.2000s", target, a.status, word, a.body)
+			}
+		}
+	}
+}
+
+func TestNotReadySaysWhy(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Options{})
+	r.back.set(func(b *behind) { b.notReady = []string{"3 partitions recover", "no release"} })
+	a := r.get("/readyz")
+	if p := a.problem(t); a.status != 503 || !strings.Contains(p.Detail, "3 partitions recover; no release") {
+		t.Errorf("got %s", a.body)
+	}
+	if a := r.get("/healthz"); a.status != 200 {
+		t.Errorf("the process lives, but: %s", a.body)
+	}
+}
+
+func TestWhereThereIsNothing(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Options{})
+	for _, target := range []string{"/v2", "/v1/events/", "/v1/users/u1", "/v1//events", "/v1/../v1/events", "/v1/users//predictions", "/v1/entities/user/u1/predictions/", "/index.html"} {
+		if a := r.get(target); a.status != 404 || a.problem(t).Code != freshet.NotFound {
+			t.Errorf("%s: got %d %s", target, a.status, a.body)
+		}
+	}
+	for _, test := range []struct{ method, target, allow string }{
+		{"GET", "/v1/events", "POST"},
+		{"DELETE", "/v1/features/session", "GET, HEAD"},
+		{"PUT", "/", "GET, HEAD"},
+		{"POST", "/metrics", "GET, HEAD"},
+	} {
+		a := r.send(test.method, test.target, "")
+		if p := a.problem(t); a.status != 405 || a.header.Get("Allow") != test.allow || p.Code != freshet.InvalidArgument {
+			t.Errorf("%s %s: got %d, Allow %q, %s", test.method, test.target, a.status, a.header.Get("Allow"), a.body)
+		}
+	}
+	if a := r.get("/v1/status?" + strings.Repeat("x", 20_000)); a.status != 414 || a.problem(t).Code != freshet.InvalidArgument {
+		t.Errorf("a long query: %d %s", a.status, a.body)
+	}
+	if a := r.get("/v1/status?verbose=true"); a.problem(t).Field != "verbose" {
+		t.Errorf("an unknown parameter: %s", a.body)
+	}
+	if a := r.send("HEAD", "/healthz", ""); a.status != 200 {
+		t.Errorf("HEAD: %d", a.status)
+	}
+}
+
+func TestKeysOfDotsAreNoPaths(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Options{})
+	r.check = false
+	p := userPrediction("today")
+	p.Entity.Key, p.Cause.Partition = "..", freshet.PartitionOf("..")
+	r.keep(p)
+	if a := r.get("/v1/users/%2E%2E/predictions/today"); a.status != 200 {
+		t.Errorf("got %d %s", a.status, a.body)
+	}
+}
+
+func TestRequestIDs(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Options{})
+	seen := map[string]bool{}
+	for _, test := range []struct {
+		sent  string
+		taken bool
+	}{
+		{"abc-DEF_123.4:5/6", true}, {strings.Repeat("x", 128), true},
+		{"", false}, {strings.Repeat("x", 129), false}, {"a b", false}, {`a"b`, false}, {"ä", false}, {"a\x7f", false},
+	} {
+		got := r.get("/healthz", "X-Request-Id", test.sent).header.Get("X-Request-Id")
+		if (got == test.sent) != test.taken || got == "" {
+			t.Errorf("%q was sent, %q came back", test.sent, got)
+		}
+		if seen[got] {
+			t.Errorf("%q came back twice", got)
+		}
+		seen[got] = true
+	}
+}
+
+func TestDeadLettersAreListedInPages(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Options{})
+	ctx := context.Background()
+	var jobs []freshet.Job
+	for offset := freshet.Offset(1); offset <= 5; offset++ {
+		cause := freshet.Place{Partition: freshet.PartitionOf("u1"), Offset: offset}
+		jobs = append(jobs, freshet.Job{ID: freshet.MakeJobID("today", cause), Pipeline: "today", Entity: freshet.Entity{Kind: "user", Key: "u1"}, EventID: "e", EventTime: now, Cause: cause})
+	}
+	if err := r.jobs.Enqueue(ctx, jobs[0].Cause.Partition, 1, 5, jobs); err != nil {
+		t.Fatal(err)
+	}
+	leases, err := r.jobs.Lease(ctx, 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range leases {
+		if err := r.jobs.Fail(ctx, l, freshet.Errorf(freshet.NotFound, "gone")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var seen []string
+	for target := "/v1/dead-letters?limit=2"; ; {
+		page := decodeAnswer[struct {
+			DeadLetters []struct{ ID, Reason string } `json:"dead_letters"`
+			Next        string
+		}](t, r.get(target))
+		for _, l := range page.DeadLetters {
+			seen = append(seen, l.ID)
+		}
+		if page.Next == "" {
+			break
+		}
+		target = "/v1/dead-letters?limit=2&after=" + page.Next
+	}
+	if len(seen) != 5 || !slices.IsSorted(seen) {
+		t.Errorf("got %v, expected five in order", seen)
+	}
+	for _, limit := range []string{"0", "1001", "x", "-1"} {
+		if a := r.get("/v1/dead-letters?limit=" + limit); a.problem(t).Field != "limit" {
+			t.Errorf("limit %s: %s", limit, a.body)
+		}
+	}
+}
+
+// brokenJobs panics where it is asked for dead letters.
+type brokenJobs struct{ *jobqueue.Queue }
+
+func (brokenJobs) DeadLetters(context.Context, freshet.JobID, int) ([]jobqueue.DeadLetter, error) {
+	panic(fs.ErrClosed)
+}
+
+func TestAPanicHarmsOneRequest(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Options{})
+	r.api.deps.Jobs = brokenJobs{r.jobs}
+	if a := r.get("/v1/dead-letters"); a.status != 500 || a.problem(t).Code != freshet.Internal || strings.Contains(string(a.body), "closed") {
+		t.Errorf("got %d %s", a.status, a.body)
+	}
+	if a := r.get("/healthz"); a.status != 200 {
+		t.Errorf("afterwards: %d", a.status)
+	}
+}
+
+func TestMetricsCountEventsAndRequests(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Options{})
+	r.post("/v1/events", "["+play("e1")+","+play("e1")+","+play("e2", `"seconds":true`)+`,{"event_id":"e3","type":"search","user_id":"u1","event_time":"2099-01-01T00:00:00Z"}]`).events(t)
+	r.get("/v1/users/secret-user/predictions")
+	r.get("/nowhere")
+	w := httptest.NewRecorder()
+	r.api.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	body, err := io.ReadAll(w.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{
+		"freshet_events_accepted_total 2",
+		"freshet_events_duplicate_total 1",
+		"freshet_events_clamped_total 1",
+		`freshet_events_rejected_total{code="invalid_argument"} 1`,
+		`freshet_http_requests_total{route="POST /v1/events",status="202"} 1`,
+		`freshet_http_requests_total{route="GET /v1/users/{user}/predictions",status="200"} 1`,
+		`freshet_http_requests_total{route="other",status="404"} 1`,
+		`freshet_http_request_seconds_count{route="POST /v1/events"} 1`,
+	} {
+		if !strings.Contains(string(body), line+"\n") {
+			t.Errorf("no line %q in the scrape", line)
+		}
+	}
+	if strings.Contains(string(body), "secret-user") {
+		t.Error("a user id is a label")
+	}
+}
