@@ -49,9 +49,9 @@ at_least_126() {
 	[ "$major" -gt 1 ] || { [ "$major" -eq 1 ] && [ "$minor" -ge 26 ]; }
 }
 
-command -v go >/dev/null 2>&1 || fail "There is no go command; install Go 1.26 or newer from https://go.dev/dl/ and put it on the PATH."
+command -v go >/dev/null 2>&1 || fail "There is no go command; install Go 1.26 or newer and put it on the PATH."
 found=$(go env GOVERSION) || fail "go env failed; is the Go installation whole?"
-at_least_126 "$found" 2>/dev/null || fail "This is $found; Go 1.26 or newer is needed: https://go.dev/dl/"
+at_least_126 "$found" 2>/dev/null || fail "This is $found; Go 1.26 or newer is needed"
 
 # The race detector needs C.
 have_c() { command -v gcc >/dev/null 2>&1 || command -v clang >/dev/null 2>&1 || command -v cc >/dev/null 2>&1; }
@@ -73,5 +73,11 @@ step "gofmt" formatted
 step "go vet" go vet ./...
 step "staticcheck" go tool staticcheck ./...
 step "go build (static)" static_build
+echo "go test $race ./..."
+# Packages are shown as they end: this is the long step.
 # shellcheck disable=SC2086 # race is one flag or none
-step "go test $race" go test $race ./...
+{
+	go test $race ./... 2>&1
+	echo $? >"$log"
+} | grep -v "no test files"
+exit "$(cat "$log")"
