@@ -149,7 +149,7 @@ func (c *benchE2ECommand) load(ctx context.Context, b *bench, rate float64, d ti
 	w := newBenchWatching(b, int(float64(total)*c.Sample)+1)
 	l.Answered = func(i int, due time.Time, r loadgen.Response) {
 		if n := first + i; r.Status == 202 && b.events.MakesJob(n) && chosen(n, c.Sample) {
-			w.watch(b.events.User(n), due, r.Body)
+			w.watch(n, due, r.Body)
 		}
 	}
 	watched := make(chan benchSeen, 1)
@@ -181,9 +181,9 @@ type benchWatching struct {
 
 // benchWatch is one prediction to wait for.
 type benchWatch struct {
-	user     string
-	position string
-	due      time.Time // when the event was to be sent
+	event    int
+	position string    // of the answer to it
+	due      time.Time // when it was to be sent
 }
 
 // benchSeen is what watching found.
@@ -196,14 +196,14 @@ func newBenchWatching(b *bench, most int) *benchWatching {
 	return &benchWatching{b: b, queue: make(chan benchWatch, 2*most)} // never blocks the load
 }
 
-// watch takes the answer to an event of user.
-func (w *benchWatching) watch(user string, due time.Time, answer []byte) {
+// watch takes the answer to an event.
+func (w *benchWatching) watch(event int, due time.Time, answer []byte) {
 	_, rest, _ := bytes.Cut(answer, []byte(`"position":"`))
 	position, _, ok := bytes.Cut(rest, []byte(`"`))
 	if !ok {
 		return
 	}
-	w.queue <- benchWatch{user: user, position: string(position), due: due}
+	w.queue <- benchWatch{event: event, position: string(position), due: due}
 }
 
 func (w *benchWatching) close() { close(w.queue) }
@@ -241,7 +241,8 @@ func (w *benchWatching) work(ctx context.Context, seen *benchSeen) {
 				continue
 			}
 		}
-		target := fmt.Sprintf("/v1/users/%s/predictions/%s?after=%s&wait=%s", x.user, benchapp.Pipeline, url.QueryEscape(x.position), benchWait)
+		user := w.b.events.User(x.event)
+		target := fmt.Sprintf("/v1/users/%s/predictions/%s?after=%s&wait=%s", user, benchapp.Pipeline, url.QueryEscape(x.position), benchWait)
 		request = loadgen.AppendHead(request[:0], "GET", w.b.target.addr, target, "", "", 0)
 		r, err := c.Do(request, time.Now().Add(2*benchWait))
 		took := time.Since(x.due)
@@ -249,7 +250,7 @@ func (w *benchWatching) work(ctx context.Context, seen *benchSeen) {
 			c.Close()
 			c = nil
 		}
-		if err != nil || r.Status != 200 || !x.caused(r.Body) {
+		if err != nil || r.Status != 200 || !w.caused(x, r.Body) {
 			seen.unanswered++
 			continue
 		}
@@ -261,15 +262,18 @@ func (w *benchWatching) work(ctx context.Context, seen *benchSeen) {
 }
 
 // caused reports whether a prediction was made by the event, or by a newer one of the same user.
-func (x benchWatch) caused(prediction []byte) bool {
+func (w *benchWatching) caused(x benchWatch, prediction []byte) bool {
 	var p struct {
-		Offset freshet.Place `json:"offset"`
-		Stale  bool          `json:"stale"`
+		EventID freshet.EventID `json:"event_id"`
+		Offset  freshet.Place   `json:"offset"`
+		Stale   bool            `json:"stale"`
 	}
 	position, err := freshet.ParsePosition(x.position)
 	if err != nil || json.Unmarshal(prediction, &p) != nil || p.Stale {
 		return false
 	}
-	partition := freshet.PartitionOf(freshet.Key(x.user))
-	return p.Offset.Partition == partition && p.Offset.Offset >= position.Through(partition)
+	// The position also covers the event's entry for its title, which may lie behind in the same partition: so the id, or
+	// an offset beyond both.
+	partition := freshet.PartitionOf(freshet.Key(w.b.events.User(x.event)))
+	return p.EventID == w.b.events.ID(x.event) || p.Offset.Partition == partition && p.Offset.Offset > position.Through(partition)
 }

@@ -13,7 +13,7 @@ type benchRow struct {
 	values []string
 }
 
-// rowsOf makes a row by looking at each run.
+// rowOf makes a row by looking at each run.
 func rowOf[R any](name string, runs []R, value func(R) string) benchRow {
 	row := benchRow{name: name}
 	for _, r := range runs {
@@ -22,7 +22,7 @@ func rowOf[R any](name string, runs []R, value func(R) string) benchRow {
 	return row
 }
 
-// print writes the conditions and the rows, values flush right. A row without a name is an empty line.
+// printBench writes the conditions and the rows, values flush right. A row without a name is an empty line.
 func (sh *shell) printBench(title string, c benchConditions, load string, rows []benchRow) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n", title)
@@ -73,7 +73,7 @@ func (r benchIngest) print(sh *shell) error {
 	}
 	rows = append(rows, fsyncRow(runs, r.Fsync)...)
 	rows = append(rows, rowOf("errors / refused with 429", runs, func(x benchIngestRun) string { return fmt.Sprintf("%d / %d", x.Errors, x.Refused) }))
-	rows = append(rows, servedRows(runs, func(x benchIngestRun) benchServed { return x.benchServed })...)
+	rows = append(rows, servedRows(runs, r.Decode, func(x benchIngestRun) benchServed { return x.benchServed })...)
 	connections := 0
 	if len(runs) > 0 {
 		connections = runs[0].Connections
@@ -104,7 +104,7 @@ func (r benchE2E) print(sh *shell) error {
 	rows = append(rows,
 		rowOf("acknowledged events/s", runs, func(x benchE2ERun) string { return count(x.EventsPerSecond) }),
 		rowOf("errors / refused with 429", runs, func(x benchE2ERun) string { return fmt.Sprintf("%d / %d", x.Errors, x.Refused) }))
-	rows = append(rows, servedRows(runs, func(x benchE2ERun) benchServed { return x.benchServed })...)
+	rows = append(rows, servedRows(runs, r.Decode, func(x benchE2ERun) benchServed { return x.benchServed })...)
 	connections := 0
 	if len(runs) > 0 {
 		connections = runs[0].Connections
@@ -120,12 +120,15 @@ func fsyncRow[R any](runs []R, fsync *benchLatency) []benchRow {
 	return []benchRow{rowOf("  fsync of 4 KiB p50 / p99", runs, func(R) string { return pair(fsync.P50, fsync.P99) })}
 }
 
-func servedRows[R any](runs []R, of func(R) benchServed) []benchRow {
+func servedRows[R any](runs []R, decode benchDecode, of func(R) benchServed) []benchRow {
 	row := func(name string, value func(benchServed) string) benchRow {
 		return rowOf(name, runs, func(r R) string { return value(of(r)) })
 	}
 	return []benchRow{
 		row("server CPU an event, under load", func(s benchServed) string { return fmt.Sprintf("%.1f µs", s.CPUMicros) }),
+		row("  × JSON decoding alone", func(s benchServed) string {
+			return times(ratio(s.CPUMicros, decode.Micros), fmt.Sprintf("%.2f µs", decode.Micros))
+		}),
 		row("server CPU an event, with its backlog", func(s benchServed) string { return fmt.Sprintf("%.1f µs", s.CPUMicrosAll) }),
 		row("cores busy: server / generator", func(s benchServed) string { return fmt.Sprintf("%.2f / %.2f", s.CPUCores, s.GeneratorCores) }),
 		row("group commits/s / events in each", func(s benchServed) string {

@@ -107,6 +107,7 @@ func startBenchChild(ctx context.Context, args ...string) (*benchChild, error) {
 		return nil, freshet.Errorf(freshet.Internal, "cannot find this program's own file: %w", err)
 	}
 	c := &benchChild{cmd: exec.Command(binary, args...), exited: make(chan struct{})}
+	c.cmd.Args[0] = "freshet" // what a list of processes shows, whatever the file is called
 	// Flags of the bench given by the environment are not the server's.
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "FRESHET_") {

@@ -122,4 +122,6 @@ func TestValidationDoesNotAllocate(t *testing.T) {
 // discard is a driver that answers without storing.
 type discard struct{ eventlog.Driver }
 
-func (discard) Append(context.Context, []eventlog.Entry) ([]eventlog.Appended, error) { return nil, nil }
+func (discard) Append(context.Context, []eventlog.Entry) ([]eventlog.Appended, error) {
+	return nil, nil
+}

@@ -26,7 +26,7 @@ type Options struct {
 	Horizon time.Duration
 	// TailBytes bounds the memory for the newest records, which readers at the head take from there. Defaults to 32 MiB.
 	TailBytes int
-	// FilterBytes bounds the memory of the filter that tells new ids from known ones without a look at the disk: 1.5
+	// FilterBytes bounds the memory of the filter that tells new ids from known ones without a look at the disk: 2
 	// bytes for each id of the horizon; with less memory it is slower, not wrong. Defaults to 64 MiB.
 	FilterBytes int
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/internal/release"
+	"github.com/freshet-ml/freshet/internal/telemetry"
 )
 
 // API answers HTTP requests. It may be used concurrently.
@@ -23,6 +24,7 @@ type API struct {
 	o       Options
 	mux     *http.ServeMux
 	metrics *metrics
+	scrape  http.Handler // of metrics
 	started time.Time
 	faults  faults
 	ids     requestIDs
@@ -36,15 +38,17 @@ type API struct {
 	batches   sync.Pool    // of *batch
 	buffers   sync.Pool    // of *[]byte, answers
 	unpackers unpackers
+	origins   *http.CrossOriginProtection
 }
 
 // New makes the door. It does not listen: Handler and Serve do. Panics if a dependency that every route needs is missing.
 func New(deps Deps, o Options) *API {
 	deps.check()
 	deps = deps.withDefaults()
-	a := &API{deps: deps, o: o.withDefaults(), started: deps.Now()}
+	a := &API{deps: deps, o: o.withDefaults(), started: deps.Now(), origins: http.NewCrossOriginProtection()}
 	a.draining, a.drain = context.WithCancel(context.Background())
 	a.metrics = newMetrics(deps.Metrics)
+	a.scrape = telemetry.Handler(deps.Metrics, deps.Logger)
 	a.ids.init()
 	a.responses.New = func() any { return new(response) }
 	a.bodies.New = func() any { return new(body) }

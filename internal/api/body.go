@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/freshet-ml/freshet"
 )
@@ -76,9 +75,6 @@ func (a *API) returnBody(b *body) {
 }
 
 func (a *API) fill(b *body, w *response, r *http.Request) error {
-	control := http.NewResponseController(w)
-	// Writers without deadlines are those of tests.
-	timed := r.ContentLength != 0 && control.SetReadDeadline(time.Now().Add(a.o.BodyTimeout)) == nil
 	sent := &limited{r: r.Body, left: a.o.MaxBody}
 	text, done, err := a.unpackers.of(r.Header, sent)
 	if err != nil {
@@ -88,9 +84,7 @@ func (a *API) fill(b *body, w *response, r *http.Request) error {
 	if err := a.readAll(b, text, r.ContentLength); err != nil {
 		return a.bodyError(sent, err)
 	}
-	if timed {
-		control.SetReadDeadline(time.Time{})
-	}
+	w.bodyRead()
 	return nil
 }
 

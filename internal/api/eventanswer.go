@@ -40,7 +40,7 @@ func (b *batch) refusal() error {
 	first := b.rejected[0].err
 	if b.single {
 		// A body that is no JSON could not be read; one that is was read and refused.
-		if err := checkSyntax(b.text); err != nil {
+		if err := checkSyntax(b.text, lenient()...); err != nil {
 			return err
 		}
 		list, _ := appendRejected(nil, b.rejected)

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/freshet-ml/freshet"
@@ -320,4 +322,54 @@ func sharedFile(t *testing.T, name string) string {
 		t.Skipf("the shared cases are not here: %v", err)
 	}
 	return file
+}
+
+// TestConcurrentRequestsKeepTheirOwnBytes looks for a buffer that is used again too early: what the log holds must be what
+// each sender sent.
+func TestConcurrentRequestsKeepTheirOwnBytes(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Options{})
+	const senders, rounds, each = 8, 20, 5
+	event := func(sender, round, i int) string {
+		return fmt.Sprintf(`{"event_id":"%d-%d-%d","type":"search","user_id":"user %d","query":"%s"}`, sender, round, i, sender, strings.Repeat("x", sender*10+i))
+	}
+	var group sync.WaitGroup
+	for sender := range senders {
+		group.Go(func() {
+			for round := range rounds {
+				lines := make([]string, each)
+				for i := range lines {
+					lines[i] = event(sender, round, i)
+				}
+				w := httptest.NewRecorder()
+				req := httptest.NewRequest("POST", "/v1/events", strings.NewReader(strings.Join(lines, "\n")))
+				req.Header.Set("Content-Type", "application/x-ndjson")
+				r.api.Handler().ServeHTTP(w, req)
+				if w.Code != http.StatusAccepted {
+					t.Errorf("got %d %s", w.Code, w.Body)
+				}
+			}
+		})
+	}
+	group.Wait()
+	seen := 0
+	for p := range freshet.Partition(freshet.Partitions) {
+		records, err := r.log.Read(context.Background(), nil, p, 1, senders*rounds*each)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, record := range records {
+			var sender, round, i int
+			if _, err := fmt.Sscanf(string(record.Event.ID), "%d-%d-%d", &sender, &round, &i); err != nil {
+				t.Fatal(err)
+			}
+			if got := string(record.Event.Payload); got != event(sender, round, i) || record.Entity.Key != freshet.Key(fmt.Sprintf("user %d", sender)) {
+				t.Errorf("event %s of %v says %s", record.Event.ID, record.Entity, got)
+			}
+			seen++
+		}
+	}
+	if seen != senders*rounds*each {
+		t.Errorf("%d events are in the log, expected %d", seen, senders*rounds*each)
+	}
 }

@@ -152,7 +152,9 @@ func TestFeatureColumnRequestsThatAreWrong(t *testing.T) {
 		{`{"features":["session"` + strings.Repeat(`,"session"`, 100) + `],"entities":` + entities(1000) + `}`, "entities", "100000", 413},
 		{`{"features":["session"` + strings.Repeat(`,"session"`, 999) + `],"entities":[]}`, "features", "1000", 413},
 		{`[]`, "", "object", 400},
-		{`{"features":["session"],"entities":[]}{}`, "", "after its JSON", 400},
+		{`{"features":["session"],"entities":[]}{}`, "", "something follows", 400},
+		{`{"features":["session"],"entities":[],"entities":[]}`, "", "duplicate", 400},
+		{`{"features":["session"],"entities":[{"user_id":"` + "\xff" + `"}]}`, "", "UTF-8", 400},
 		{`{"features":["session"`, "", "JSON", 400},
 		{`{"features":` + strings.Repeat("[", 100) + `}`, "", "64", 400},
 	} {

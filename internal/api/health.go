@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/freshet-ml/freshet"
-	"github.com/freshet-ml/freshet/internal/telemetry"
 )
 
 // getHealth answers that the process lives.
@@ -34,7 +33,7 @@ func (a *API) reasons() []string {
 }
 
 func (a *API) getMetrics(w *response, r *http.Request) error {
-	telemetry.Handler(a.deps.Metrics, a.deps.Logger).ServeHTTP(w, r)
+	a.scrape.ServeHTTP(w, r)
 	return nil
 }
 

@@ -1,10 +1,13 @@
 package api
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -100,4 +103,46 @@ func BenchmarkFeatures(b *testing.B) {
 		}
 		handler.ServeHTTP(&nobody{http.Header{}}, req)
 	}
+}
+
+// BenchmarkServe is one event a request over 64 connections, client and server in this process.
+func BenchmarkServe(b *testing.B) {
+	r := newRig(b, Options{})
+	r.api.deps.Log = blackHole{}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- r.api.Serve(ctx, l) }()
+	defer func() { cancel(); <-done }()
+	body := strings.TrimSpace(batchOf(1))
+	request := fmt.Appendf(nil, "POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	b.ReportAllocs()
+	b.SetParallelism(64 / runtime.GOMAXPROCS(0))
+	b.RunParallel(func(pb *testing.PB) {
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			b.Error(err)
+			return
+		}
+		defer c.Close()
+		in := bufio.NewReader(c)
+		for pb.Next() {
+			if _, err := c.Write(request); err != nil {
+				b.Error(err)
+				return
+			}
+			res, err := http.ReadResponse(in, nil)
+			if err != nil || res.StatusCode != http.StatusAccepted {
+				b.Error(res, err)
+				return
+			}
+			if _, err := io.Copy(io.Discard, res.Body); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
 }

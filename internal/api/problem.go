@@ -71,7 +71,7 @@ func (e *rejectedError) Unwrap() error { return e.error }
 
 // fail writes the problem document (RFC 9457) for err, unless an answer is on its way already.
 func (a *API) fail(w *response, r *http.Request, err error) {
-	err = ofContext(err)
+	err = ofContext(r, err)
 	code := freshet.CodeOf(err)
 	status, shut := statusOf(code), false
 	if s, ok := errors.AsType[*statusError](err); ok {
@@ -102,12 +102,18 @@ func (a *API) fail(w *response, r *http.Request, err error) {
 	w.send(status, "application/problem+json", *b)
 }
 
+// clientGone is the status that is counted where nobody waits for the answer any more: none of HTTP's own, so that no
+// alarm about faults of the server counts it.
+const clientGone = 499
+
 // ofContext gives the errors of contexts their codes.
-func ofContext(err error) error {
+func ofContext(r *http.Request, err error) error {
 	if freshet.CodeOf(err) != freshet.Internal {
 		return err
 	}
 	switch {
+	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
+		return withStatus(clientGone, freshet.Errorf(freshet.Unavailable, "the request was given up: %w", err))
 	case errors.Is(err, context.DeadlineExceeded):
 		return freshet.Errorf(freshet.DeadlineExceeded, "it took longer than allowed: %w", err)
 	case errors.Is(err, context.Canceled):

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
+	"time"
 )
 
 // response is a ResponseWriter that knows its request's id and remembers what status was answered.
@@ -11,6 +12,25 @@ type response struct {
 	http.ResponseWriter
 	id     string
 	status int // 0 until the header is written
+	// control is set while the time for the request's body runs.
+	control *http.ResponseController
+}
+
+// startBody gives the request's body until deadline to come: also one that nobody reads here, because the server reads a
+// part of it before it takes the next request on the connection.
+func (w *response) startBody(deadline time.Time) {
+	control := http.NewResponseController(w.ResponseWriter)
+	if control.SetReadDeadline(deadline) == nil { // writers without deadlines are those of tests
+		w.control = control
+	}
+}
+
+// bodyRead stops the time: what follows may take longer, and the end of the time would end it.
+func (w *response) bodyRead() {
+	if w.control != nil {
+		w.control.SetReadDeadline(time.Time{})
+		w.control = nil
+	}
 }
 
 // WriteHeader implements http.ResponseWriter.

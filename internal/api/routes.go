@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -84,7 +85,10 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request) {
 		a.responses.Put(res)
 	}()
 	w.Header()["X-Request-Id"] = []string{res.id}
-	if err := a.checkTarget(r); err != nil {
+	if r.ContentLength != 0 {
+		res.startBody(time.Now().Add(a.o.BodyTimeout))
+	}
+	if err := cmp.Or(a.checkTarget(r), a.checkOrigin(r)); err != nil {
 		a.fail(res, r, err)
 		a.metrics.refused.Observe(res.status, 0)
 		return
@@ -102,6 +106,15 @@ func (a *API) checkTarget(r *http.Request) error {
 	if path == "" || path[0] != '/' || strings.Contains(path, "//") || strings.Contains(path, "/./") || strings.Contains(path, "/../") ||
 		strings.HasSuffix(path, "/.") || strings.HasSuffix(path, "/..") {
 		return noRoute(nil, r)
+	}
+	return nil
+}
+
+// checkOrigin refuses what a page of another site makes a browser send: the door listens on loopback, where every page
+// that its user visits can reach it.
+func (a *API) checkOrigin(r *http.Request) error {
+	if err := a.origins.Check(r); err != nil {
+		return freshet.FieldErrorf(freshet.PermissionDenied, "Origin", "a page of another site may not send this; call the API from a server, or from a page of the same origin")
 	}
 	return nil
 }

@@ -68,6 +68,23 @@ func (s *served) raw(text string, more func(io.Writer)) *http.Response {
 	return res
 }
 
+// hangsUp sends a text and waits for the server to close the connection.
+func (s *served) hangsUp(text string) {
+	s.t.Helper()
+	c, err := net.Dial("tcp", s.address)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(20 * time.Second))
+	if _, err := io.WriteString(c, text); err != nil {
+		s.t.Fatal(err)
+	}
+	if _, err := io.ReadAll(c); err != nil {
+		s.t.Errorf("%.30s: %v, expected the server to hang up", text, err)
+	}
+}
+
 func problemOf(t *testing.T, res *http.Response) wireProblem {
 	t.Helper()
 	body, err := io.ReadAll(res.Body)
@@ -104,18 +121,11 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 	if p := problemOf(t, res); res.StatusCode != 408 || p.Code != freshet.InvalidArgument || !res.Close {
 		t.Errorf("a body that does not come: %d %+v", res.StatusCode, p)
 	}
-	c, err := net.Dial("tcp", s.address)
-	if err != nil {
-		t.Fatal(err)
+	// A body that nobody reads does not keep its connection either.
+	for _, request := range []string{"POST /nowhere", "DELETE /v1/events", "GET /healthz"} {
+		s.hangsUp(request + " HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
 	}
-	defer c.Close()
-	if _, err := io.WriteString(c, "POST /v1/events HTTP/1.1\r\nHost:"); err != nil {
-		t.Fatal(err)
-	}
-	c.SetReadDeadline(time.Now().Add(20 * time.Second))
-	if _, err := io.ReadAll(c); err != nil {
-		t.Errorf("headers that do not come: %v, expected the server to hang up", err)
-	}
+	s.hangsUp("POST /v1/events HTTP/1.1\r\nHost:")
 	// A wait is not a slow body, and a slow body does not shorten the next request on its connection.
 	client := &http.Client{}
 	for range 2 {

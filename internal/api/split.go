@@ -92,14 +92,14 @@ func (b *batch) array(o Options) error {
 	if b.decoder == nil {
 		b.decoder = new(jsontext.Decoder)
 	}
-	b.decoder.Reset(&b.reader, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	b.decoder.Reset(&b.reader, lenient()...)
 	if _, err := b.decoder.ReadToken(); err != nil {
-		return b.syntax(err)
+		return syntaxError(b.text, err)
 	}
 	for b.decoder.PeekKind() != ']' {
 		element, err := b.decoder.ReadValue()
 		if err != nil {
-			return b.syntax(err)
+			return syntaxError(b.text, err)
 		}
 		if len(b.spans) == o.MaxEvents {
 			return tooManyEvents(o.MaxEvents)
@@ -111,42 +111,52 @@ func (b *batch) array(o Options) error {
 		b.spans = append(b.spans, span{end - len(element), end})
 	}
 	if _, err := b.decoder.ReadToken(); err != nil {
-		return b.syntax(err)
+		return syntaxError(b.text, err)
 	}
-	if _, err := b.decoder.ReadToken(); err != io.EOF {
-		return b.syntax(err)
-	}
-	return nil
+	return ended(b.decoder, b.text)
 }
 
 func tooManyEvents(limit int) error {
 	return freshet.Errorf(freshet.TooLarge, "the body has more than %d events; send fewer at once", limit)
 }
 
-// syntax says where a text is no JSON.
-func (s *splitter) syntax(err error) error { return syntaxError(s.text, err) }
-
+// syntaxError says where text is no JSON.
 func syntaxError(text []byte, err error) error {
 	at := len(text)
 	if e, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		at, err = int(e.ByteOffset), e.Err
 	}
-	if err == nil || err == io.EOF {
+	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
 	}
 	return freshet.Errorf(freshet.InvalidArgument, "the body is no JSON: at byte %d: %w", at, err)
 }
 
-// checkSyntax tells whether text is one JSON value and nothing else; if not, where. Doubled names are allowed.
-func checkSyntax(text []byte) error {
-	d := jsontext.NewDecoder(bytes.NewBuffer(text), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+// lenient lets doubled names and bad UTF-8 pass.
+func lenient() []jsontext.Options {
+	return []jsontext.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
+}
+
+// checkSyntax tells whether text is one JSON value and nothing else; if not, where.
+func checkSyntax(text []byte, o ...jsontext.Options) error {
+	d := jsontext.NewDecoder(bytes.NewBuffer(text), o...)
 	if _, err := d.ReadValue(); err != nil {
 		return syntaxError(text, err)
 	}
-	if _, err := d.ReadToken(); err != io.EOF {
+	return ended(d, text)
+}
+
+// ended tells whether nothing follows what d has read of text.
+func ended(d *jsontext.Decoder, text []byte) error {
+	at := d.InputOffset()
+	switch _, err := d.ReadToken(); err {
+	case io.EOF:
+		return nil
+	case nil:
+		return freshet.Errorf(freshet.InvalidArgument, "the body is no JSON: something follows its end at byte %d", at)
+	default:
 		return syntaxError(text, err)
 	}
-	return nil
 }
 
 // checkDepth refuses a text whose brackets are nested deeper than limit, together with those outside around it. Few
@@ -183,7 +193,7 @@ func depth(text []byte) int {
 
 // idOf finds the id of an event that was refused, as far as it can be read.
 func idOf(raw []byte) string {
-	d := jsontext.NewDecoder(bytes.NewBuffer(raw), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	d := jsontext.NewDecoder(bytes.NewBuffer(raw), lenient()...)
 	if t, err := d.ReadToken(); err != nil || t.Kind() != '{' {
 		return ""
 	}

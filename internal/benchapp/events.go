@@ -83,12 +83,25 @@ func (e *Events) Append(dst []byte, i int, at freshet.Timestamp) []byte {
 	begin := len(dst)
 	dst = append(dst, e.template(i)...)
 	ev := dst[begin:]
-	var id [idBytes / 2]byte
-	binary.BigEndian.PutUint32(id[:], e.run)
-	binary.BigEndian.PutUint32(id[4:], uint32(i))
-	hex.Encode(ev[idAt:], id[:])
-	at.AppendFormat(ev[timeAt:timeAt])
+	id := e.id(i)
+	copy(ev[idAt:], id[:])
+	var scratch [2 * len(timeLayout)]byte // formatting in place would write over what follows
+	copy(ev[timeAt:], at.AppendFormat(scratch[:0]))
 	return dst
+}
+
+// ID is the id of event i.
+func (e *Events) ID(i int) freshet.EventID {
+	id := e.id(i)
+	return freshet.EventID(id[:])
+}
+
+func (e *Events) id(i int) (id [idBytes]byte) {
+	var b [idBytes / 2]byte
+	binary.BigEndian.PutUint32(b[:], e.run)
+	binary.BigEndian.PutUint32(b[4:], uint32(i))
+	hex.Encode(id[:], b[:])
+	return id
 }
 
 // Size is the length of event i in bytes.

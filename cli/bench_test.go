@@ -1,0 +1,196 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/internal/benchapp"
+)
+
+// benchmark runs a short benchmark in a temporary folder and checks that nothing is left there.
+func benchmark(t *testing.T, args ...string) (out, errs string) {
+	t.Helper()
+	dir := t.TempDir()
+	var stdout, stderr bytes.Buffer
+	args = append(append([]string{"bench"}, args...), "--dir", dir, "--warmup", "50ms", "--duration", "300ms")
+	if code := run(t.Context(), Options{Args: args, Stdout: &stdout, Stderr: &stderr}); code != exitDone {
+		t.Fatalf("exit code %d: %s", code, stderr.String())
+	}
+	mustBeEmpty(t, dir)
+	return stdout.String(), stderr.String()
+}
+
+func TestBenchIngest(t *testing.T) {
+	t.Parallel()
+	out, _ := benchmark(t, "ingest", "--json", "--batch", "1,20", "--connections", "4")
+	var r benchIngest
+	if err := json.Unmarshal([]byte(out), &r); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Runs) != 2 || r.Runs[0].Batch != 1 || r.Runs[1].Batch != 20 || r.Fsync == nil || r.Fsync.Count == 0 ||
+		r.Decode.EventsPerSecond <= 0 || r.Conditions.FileSystem == "" || r.Conditions.Seed != 1 {
+		t.Fatalf("%s", out)
+	}
+	for _, x := range r.Runs {
+		if x.Errors != 0 || x.Refused != 0 || x.Ack.Count == 0 || x.EventsPerSecond <= 0 || x.EchoRatio <= 0 || x.Echo.Count == 0 ||
+			x.CPUMicros <= 0 || x.MemoryBytes <= 0 || !x.Drained || x.CommitsPerSecond <= 0 {
+			t.Errorf("%+v", x)
+		}
+		if jobs := x.Ack.Count * x.Batch / 5; x.Predictions < jobs*8/10 || x.Predictions > jobs*12/10+20 {
+			t.Errorf("%d predictions of %d events: expected one in five", x.Predictions, x.Ack.Count*x.Batch)
+		}
+	}
+}
+
+func TestBenchE2E(t *testing.T) {
+	t.Parallel()
+	out, _ := benchmark(t, "e2e", "--json", "--rate", "200", "--sample", "1", "--connections", "4")
+	var r benchE2E
+	if err := json.Unmarshal([]byte(out), &r); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Runs) != 1 {
+		t.Fatalf("%s", out)
+	}
+	if x := r.Runs[0]; x.Errors != 0 || x.Unanswered != 0 || x.Ack.Count != 60 || x.Prediction.Count != 12 || x.Predictions != 12 ||
+		x.Prediction.P50 <= 0 || x.Echo.Count == 0 {
+		t.Errorf("%+v", x)
+	}
+}
+
+func TestBenchPrintsATable(t *testing.T) {
+	t.Parallel()
+	out, errs := benchmark(t, "ingest", "--batch", "1", "--connections", "2", "--seed", "7")
+	for _, want := range []string{"machine ", "fsync on", "100,000 users", "seed 7", "1 event a request", "acknowledged events/s",
+		"× HTTP echo", "× JSON decoding", "fsync of 4 KiB", "server CPU an event", "backlog at the end", "drained after"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is missing in\n%s", want, out)
+		}
+	}
+	if !strings.Contains(errs, "starting the server") {
+		t.Errorf("no progress: %q", errs)
+	}
+}
+
+func TestBenchRefusesWrongFlags(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{
+		{"ingest", "--batch", "0"}, {"ingest", "--connections", "0"}, {"ingest", "--duration", "0s"}, {"e2e", "--rate", "0"},
+		{"e2e", "--sample", "2"}, {"e2e", "--rate", "NaN"}, {"e2e", "--duration", "2h"}, {"ingest", "--server", "ftp://x"},
+		{"ingest", "--dir", "/none/such"}, {"e2e", "--server", "http://127.0.0.1:1", "--dir", "/tmp"},
+	} {
+		var errs bytes.Buffer
+		if code := run(t.Context(), Options{Args: append([]string{"bench"}, args...), Stdout: &errs, Stderr: &errs}); code != exitUsage {
+			t.Errorf("%v: exit code %d: %s", args, code, errs.String())
+		}
+	}
+}
+
+func TestBenchOfAServerThatIsNotThere(t *testing.T) {
+	t.Parallel()
+	var errs bytes.Buffer
+	code := run(t.Context(), Options{Args: []string{"bench", "ingest", "--server", "http://127.0.0.1:1"}, Stdout: &errs, Stderr: &errs})
+	if code != exitUnavailable {
+		t.Errorf("exit code %d: %s", code, errs.String())
+	}
+}
+
+func TestBenchStopsCleanly(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	var errs bytes.Buffer
+	started := make(chan struct{})
+	go func() {
+		defer cancel()
+		for { // until the server under test has a data folder
+			if found, _ := filepath.Glob(filepath.Join(dir, "*", "data")); len(found) > 0 {
+				return
+			}
+			select {
+			case <-started:
+				return
+			case <-time.After(5 * time.Millisecond):
+			}
+		}
+	}()
+	code := run(ctx, Options{Args: []string{"bench", "ingest", "--dir", dir, "--duration", "1h"}, Stdout: &errs, Stderr: &errs})
+	close(started)
+	if code != exitInterrupted {
+		t.Errorf("exit code %d: %s", code, errs.String())
+	}
+	mustBeEmpty(t, dir)
+}
+
+func TestBenchCountsOnlyPredictionsOfTheEventOrNewer(t *testing.T) {
+	t.Parallel()
+	events := benchapp.NewEvents(1, 7)
+	w := &benchWatching{b: &bench{events: events}}
+	partition := freshet.PartitionOf(freshet.Key(events.User(3)))
+	var position freshet.Position
+	position.Cover(freshet.Place{Partition: partition, Offset: 10})
+	x := benchWatch{event: 3, position: position.String()}
+	for _, c := range []struct {
+		id     freshet.EventID
+		offset freshet.Place
+		stale  bool
+		want   bool
+	}{
+		{id: events.ID(3), offset: freshet.Place{Partition: partition, Offset: 9}, want: true},
+		{id: events.ID(3), offset: freshet.Place{Partition: partition, Offset: 9}, stale: true},
+		{id: "newer", offset: freshet.Place{Partition: partition, Offset: 11}, want: true},
+		{id: "older", offset: freshet.Place{Partition: partition, Offset: 8}},
+		{id: "other", offset: freshet.Place{Partition: partition + 1, Offset: 99}},
+	} {
+		body, err := json.Marshal(map[string]any{"event_id": c.id, "offset": c.offset, "stale": c.stale})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := w.caused(x, body); got != c.want {
+			t.Errorf("%s: %v", body, got)
+		}
+	}
+	if w.caused(x, []byte("{")) {
+		t.Error("what is no JSON is no prediction")
+	}
+}
+
+func TestChosenIsAShare(t *testing.T) {
+	t.Parallel()
+	for _, share := range []float64{0.05, 0.1, 0.5, 1} {
+		n := 0
+		for i := range 10_000 {
+			if chosen(i, share) {
+				n++
+			}
+		}
+		if want := share * 10_000; float64(n) < want-20 || float64(n) > want+20 {
+			t.Errorf("share %v: %d of 10,000", share, n)
+		}
+	}
+}
+
+func TestParseMetrics(t *testing.T) {
+	t.Parallel()
+	m, err := parseMetrics(strings.NewReader("# HELP a b\na_total{x=\"1\"} 2\na_total{x=\"2\"} 3.5\nb 1e3\nnonsense\nc NaNs\n\n"))
+	if err != nil || m["a_total"] != 5.5 || m[`a_total{x="2"}`] != 3.5 || m["b"] != 1000 || len(m) != 4 {
+		t.Errorf("%v, %v", m, err)
+	}
+}
+
+func TestFileSystemIsKnown(t *testing.T) {
+	t.Parallel()
+	if _, err := os.Stat("/proc/mounts"); err != nil {
+		t.Skip("the system has no /proc/mounts")
+	}
+	if got := fileSystemOf("/proc/self"); got != "proc" {
+		t.Errorf("/proc/self is on %s", got)
+	}
+}
