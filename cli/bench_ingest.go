@@ -174,10 +174,6 @@ func failures(r loadgen.Result) int {
 	return n
 }
 
-func (b *bench) unreachable(err error) error {
-	return freshet.Errorf(freshet.Unavailable, "the server under test at %s: %w", b.target.url, err)
-}
-
 // watch shows how far a run is until the function that it returns is called.
 func (b *bench) watch(ctx context.Context, name string, d time.Duration, done *atomic.Int64, events int) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)

@@ -70,3 +70,13 @@ func (b *bench) serving(ctx context.Context, load func() (events int, err error)
 	s.BacklogEvents, s.BacklogJobs = after.backlog()
 	return s, nil
 }
+
+// unreachable is the error for a server that does not answer, with what it said last if it is ours.
+func (b *bench) unreachable(err error) error {
+	if c := b.target.child; c != nil {
+		if said := c.errors.String(); said != "" {
+			return freshet.Errorf(freshet.Unavailable, "the server under test: %w; it said: %s", err, said)
+		}
+	}
+	return freshet.Errorf(freshet.Unavailable, "the server under test at %s: %w", b.target.url, err)
+}

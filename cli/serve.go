@@ -17,6 +17,8 @@ type serveCommand struct {
 	Data    string `default:"./data" placeholder:"DIR" help:"The folder for everything durable; made if it is not there (default ${default})."`
 	Listen  string `default:"127.0.0.1:8787" placeholder:"ADDR" help:"host:port to listen on; port 0 takes a free one (default ${default})."`
 
+	Profiles string `placeholder:"ADDR" help:"A loopback host:port for Go's runtime profiles (default: none)."`
+
 	LogFormat string     `enum:"text,json" default:"text" help:"How to log: text or json (default ${default})."`
 	LogLevel  slog.Level `default:"info" placeholder:"LEVEL" help:"What to log: debug, info, warn or error (default ${default})."`
 
@@ -97,6 +99,7 @@ func (c *serveCommand) options(sh *shell) server.Options {
 		Project:       c.Project,
 		Data:          c.Data,
 		Listen:        c.Listen,
+		Profiles:      c.Profiles,
 		DedupeHorizon: c.DedupeHorizon,
 		HotBytes:      int64(c.Memory),
 		Visibility:    c.Visibility,

@@ -18,6 +18,9 @@ type Options struct {
 	Data    string // the folder for everything durable; required, made if it is not there
 	Listen  string // host:port. Defaults to 127.0.0.1:8787; port 0 takes a free one, see Addr
 
+	// Profiles is a loopback host:port for Go's runtime profiles (net/http/pprof). Defaults to none.
+	Profiles string
+
 	API api.Options // limits of the door
 
 	DedupeHorizon time.Duration // how long an event id is remembered. Defaults to 24 h

@@ -38,6 +38,7 @@ type Server struct {
 	registry *prometheus.Registry
 	closers  []closer // in the order of opening
 	listener net.Listener
+	profiles net.Listener // nil without Options.Profiles
 
 	db           *disk.DB
 	log          *eventlog.Log
@@ -97,16 +98,31 @@ func (s *Server) open(ctx context.Context) error {
 	}, orchestration.Options{Workers: s.o.Workers, Now: s.o.Now, Logger: s.o.Logger})
 	s.openDoor(values)
 	s.registry.MustRegister(s.collectors()...)
-	if s.listener, err = net.Listen("tcp", s.o.Listen); err != nil {
-		return freshet.FieldErrorf(freshet.Unavailable, "listen", "listen on %s: %w; is another server running? --listen takes another address", s.o.Listen, err)
+	return s.listen()
+}
+
+func (s *Server) listen() (err error) {
+	if s.listener, err = s.listenOn("listen", s.o.Listen); err != nil {
+		return err
 	}
-	s.onClose("listener", func() error {
-		if err := s.listener.Close(); !errors.Is(err, net.ErrClosed) {
+	if s.o.Profiles != "" {
+		s.profiles, err = s.listenOn("profiles", s.o.Profiles)
+	}
+	return err
+}
+
+func (s *Server) listenOn(option, address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, freshet.FieldErrorf(freshet.Unavailable, option, "listen on %s: %w; is another server running? --%s takes another address", address, err, option)
+	}
+	s.onClose(option, func() error {
+		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
 			return err
 		}
-		return nil // the door has closed it
+		return nil // whoever served it has closed it
 	})
-	return nil
+	return l, nil
 }
 
 func (s *Server) openDisk() error {
@@ -185,12 +201,12 @@ const stopTimeout = 20 * time.Second
 func (s *Server) Run(ctx context.Context) error {
 	s.o.Logger.Info("freshet serves", slog.String("project", s.live.Load().Project().Name), slog.String("release", string(s.live.Load().ID())),
 		slog.String("address", "http://"+s.Addr()), slog.String("models", serving.Describe(s.live.Load())))
-	// Stopping runs against the data's way: no more requests first, then no more events into rows, then no more jobs
-	// into predictions, then the disk.
-	parts := []*part{
-		{name: "receiver", run: s.receiver.Run},
-		{name: "orchestration", run: s.orchestrator.Run},
-		{name: "door", run: func(ctx context.Context) error { return s.api.Serve(ctx, s.listener) }},
+	receiver := &part{name: "receiver", run: s.receiver.Run}
+	orchestration := &part{name: "orchestration", run: s.orchestrator.Run}
+	door := &part{name: "door", run: func(ctx context.Context) error { return s.api.Serve(ctx, s.listener) }}
+	parts := []*part{receiver, orchestration, door}
+	if s.profiles != nil {
+		parts = append(parts, &part{name: "profiles", run: func(ctx context.Context) error { return profiles(ctx, s.profiles) }})
 	}
 	failed := make(chan error, len(parts))
 	for _, p := range parts {
@@ -202,7 +218,9 @@ func (s *Server) Run(ctx context.Context) error {
 	case err := <-failed:
 		errs = append(errs, err)
 	}
-	for _, p := range []*part{parts[2], parts[0], parts[1]} {
+	// Stopping runs with the data's way: no more requests first, then no more events into rows and jobs, then the jobs
+	// that were begun into predictions, then the disk.
+	for _, p := range append([]*part{door, receiver, orchestration}, parts[3:]...) {
 		errs = append(errs, p.stop(stopTimeout))
 	}
 	return errors.Join(append(errs, s.close())...)

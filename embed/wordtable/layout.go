@@ -18,6 +18,8 @@ const (
 	MaxDim = 4096
 )
 
+var le = binary.LittleEndian
+
 // layout is where the parts of a table are in its bytes. Nothing is copied but the scales and the place of each word.
 type layout struct {
 	count, dim int
@@ -38,7 +40,6 @@ func parse(data []byte) (layout, error) {
 		return l, freshet.Errorf(freshet.InvalidArgument,
 			"not a word table: expected it to begin with %q and a header of %d bytes; text files of vectors must be converted first", magic, headerBytes)
 	}
-	le := binary.LittleEndian
 	if v, flags := le.Uint16(data[8:]), le.Uint16(data[10:]); v != version || flags != 0 {
 		return l, freshet.Errorf(freshet.Unsupported, "word table of version %d with flags %d: version 1 with flags 0 is read", v, flags)
 	}
@@ -123,7 +124,7 @@ func (l *layout) parseWords(block []byte) error {
 
 // float is a little-endian float32 as a float64, which holds it exactly.
 func float(b []byte) float64 {
-	return float64(math.Float32frombits(binary.LittleEndian.Uint32(b)))
+	return float64(math.Float32frombits(le.Uint32(b)))
 }
 
 // word is the text of word i.
@@ -133,7 +134,7 @@ func (l *layout) word(i int) []byte {
 }
 
 // logStep is u of word i: the smaller, the more frequent is the word.
-func (l *layout) logStep(i int) uint16 { return binary.LittleEndian.Uint16(l.u[2*i:]) }
+func (l *layout) logStep(i int) uint16 { return le.Uint16(l.u[2*i:]) }
 
 // find is the place of word in the table, -1 if it is not there.
 func (l *layout) find(word []byte) int {

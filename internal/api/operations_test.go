@@ -97,7 +97,7 @@ func TestPagesOfOtherSitesMayNotSend(t *testing.T) {
 	body := `{"type":"play","user_id":"u1","content_id":"c1"}`
 	for header, want := range map[[2]string]int{
 		{"Sec-Fetch-Site", "cross-site"}:    403,
-		{"Origin", "https://example.com"}:   403,
+		{"Origin", "https://elsewhere.test"}: 403,
 		{"Sec-Fetch-Site", "same-origin"}:   202,
 		{"User-Agent", "no browser at all"}: 202,
 	} {
