@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 
@@ -47,6 +48,30 @@ func cpuModel() string {
 		}
 	}
 	return runtime.GOARCH
+}
+
+// machineCPU is the seconds that all cores of the machine have been busy since it started; ok is false where the system has
+// no /proc/stat.
+func machineCPU() (seconds float64, ok bool) {
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, false
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	fields := strings.Fields(line) // cpu, then user nice system idle iowait irq softirq steal, in hundredths of a second
+	if len(fields) < 9 || fields[0] != "cpu" {
+		return 0, false
+	}
+	for i, f := range fields[1:9] {
+		v, err := strconv.ParseFloat(f, 64)
+		if err != nil {
+			return 0, false
+		}
+		if i != 3 && i != 4 { // idle, iowait
+			seconds += v / 100
+		}
+	}
+	return seconds, true
 }
 
 // fileSystemOf is the type of the file system that dir is on; "unknown" where the system has no /proc/mounts.

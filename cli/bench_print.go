@@ -130,7 +130,9 @@ func servedRows[R any](runs []R, decode benchDecode, of func(R) benchServed) []b
 			return times(ratio(s.CPUMicros, decode.Micros), fmt.Sprintf("%.2f µs", decode.Micros))
 		}),
 		row("server CPU an event, with its backlog", func(s benchServed) string { return fmt.Sprintf("%.1f µs", s.CPUMicrosAll) }),
-		row("cores busy: server / generator", func(s benchServed) string { return fmt.Sprintf("%.2f / %.2f", s.CPUCores, s.GeneratorCores) }),
+		row("cores busy: server / generator / others", func(s benchServed) string {
+			return fmt.Sprintf("%.2f / %.2f / %.2f", s.CPUCores, s.GeneratorCores, s.OtherCores)
+		}),
 		row("group commits/s / events in each", func(s benchServed) string {
 			return fmt.Sprintf("%s / %.1f", count(s.CommitsPerSecond), s.EventsPerCommit)
 		}),

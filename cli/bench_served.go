@@ -13,6 +13,7 @@ type benchServed struct {
 	CPUMicros         float64 `json:"server_cpu_us_an_event"`       // while the load ran
 	CPUMicrosAll      float64 `json:"server_cpu_us_an_event_total"` // until all features and predictions were made as well
 	GeneratorCores    float64 `json:"generator_cpu_cores"`          // of the load generator, on the same machine
+	OtherCores        float64 `json:"other_cpu_cores"`              // of everything else on the machine: a busy neighbour spoils the run
 	CommitsPerSecond  float64 `json:"group_commits_per_second"`     // fsyncs of the log
 	EventsPerCommit   float64 `json:"events_a_group_commit"`
 	BacklogEvents     int     `json:"backlog_events"` // when the load ended
@@ -32,12 +33,14 @@ func (b *bench) serving(ctx context.Context, load func() (events int, err error)
 		return benchServed{}, b.unreachable(err)
 	}
 	begin, own := time.Now(), ownCPU()
+	machine, known := machineCPU()
 	events, err := load()
 	if err != nil {
 		return benchServed{}, b.unreachable(err)
 	}
 	passed := time.Since(begin).Seconds()
 	own = ownCPU() - own
+	machineNow, _ := machineCPU()
 	after, err := scrape(ctx, b.target.url)
 	if err != nil {
 		return benchServed{}, b.unreachable(err)
@@ -50,10 +53,10 @@ func (b *bench) serving(ctx context.Context, load func() (events int, err error)
 	if err != nil {
 		return benchServed{}, b.unreachable(err)
 	}
-	known := func(m scraped) int {
+	counted := func(m scraped) int {
 		return int(m["freshet_events_accepted_total"] + m["freshet_events_duplicate_total"])
 	}
-	if n := known(after) - known(before); n < events {
+	if n := counted(after) - counted(before); n < events {
 		return benchServed{}, freshet.Errorf(freshet.Internal, "the server answered 2xx for %d events and counts %d", events, n)
 	}
 	cpu := usageOf(after).cpu - usageOf(before).cpu
@@ -66,6 +69,9 @@ func (b *bench) serving(ctx context.Context, load func() (events int, err error)
 		Predictions:     int(end.predictions() - before.predictions()),
 		Drained:         ok, DrainSeconds: took.Seconds(), MemoryBytes: usageOf(end).rss,
 		PredictionsPerSec: perSecond(end.predictions()-before.predictions(), passed+took.Seconds()),
+	}
+	if known && b.target.child != nil {
+		s.OtherCores = max(0, perSecond(machineNow-machine, passed)-s.CPUCores-s.GeneratorCores)
 	}
 	s.BacklogEvents, s.BacklogJobs = after.backlog()
 	return s, nil

@@ -1,6 +1,8 @@
 package feature
 
 import (
+	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -41,19 +43,18 @@ var aggregates = map[string]func(*call) (expression.Slot, error){
 	"first":      func(c *call) (expression.Slot, error) { return c.edge(true) },
 	"last":       (*call).last,
 	"since_last": (*call).sinceLast,
+	"variance":   func(c *call) (expression.Slot, error) { return c.spread(false) },
+	"stddev":     func(c *call) (expression.Slot, error) { return c.spread(true) },
+	"distinct":   (*call).distinct,
+	"counts":     (*call).counts,
+	"top":        (*call).top,
+	"quantile":   (*call).quantile,
+	"decay":      (*call).decay,
+	"centroid":   (*call).centroid,
+	"embed":      (*call).embed,
 }
 
-// planned are the aggregates of the feature contract that this version does not compute.
-var planned = []string{"centroid", "counts", "decay", "distinct", "embed", "quantile", "stddev", "top", "variance"}
-
-func aggregateNames() []string {
-	names := slices.Clone(planned)
-	for name := range aggregates {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
-}
+func aggregateNames() []string { return slices.Sorted(maps.Keys(aggregates)) }
 
 // call is one call of an aggregate while it is compiled.
 type call struct {
@@ -72,6 +73,23 @@ func (c *call) text() string {
 		texts[i] = a.String()
 	}
 	return c.name + "(" + strings.Join(texts, ", ") + ")"
+}
+
+// argumentErrorf is errorf at the place of an argument.
+func (c *call) argumentErrorf(i int, format string, args ...any) error {
+	return &expression.Error{Offset: c.args[i].Offset(), Err: c.errorf(format, args...)}
+}
+
+// wholeNumber reads argument i, a whole number from 1 to most that is written out.
+func (c *call) wholeNumber(i int, what string, most int) (int, error) {
+	if len(c.args) <= i {
+		return 0, c.errorf("it needs %s, a whole number from 1 to %d, as argument %d", what, most, i+1)
+	}
+	n, ok := c.args[i].Number()
+	if !ok || n < 1 || n > float64(most) || n != math.Trunc(n) {
+		return 0, c.argumentErrorf(i, "%s %s must be a whole number from 1 to %d, written out", what, c.args[i], most)
+	}
+	return int(n), nil
 }
 
 // argument compiles x of one event.
@@ -142,7 +160,12 @@ func (c *call) count() (expression.Slot, error) {
 	}), nil
 }
 
-const numbersAndBools = "a number or a bool"
+const (
+	numbersAndBools = "a number or a bool"
+	scalarValues    = "a number, bool, string or time"
+)
+
+var scalarKinds = []expression.Kind{expression.Number, expression.Bool, expression.String, expression.Time}
 
 // isWhole: sums and extremes of whole numbers are whole.
 func isWhole(t expression.Type) bool { return t.Kind == expression.Bool || t.Int }
@@ -153,7 +176,7 @@ func (c *call) sum() (expression.Slot, error) {
 		return expression.Slot{}, err
 	}
 	t := expression.Type{Kind: expression.Number, Int: isWhole(arg.Type())}
-	return c.frame.aggregate(t, c.frame.numbers(in, false, false), func(c cell, _ int64) expression.Value {
+	return c.frame.aggregate(t, c.frame.numbers(in, numbersNeeds{}), func(c cell, _ int64) expression.Value {
 		return number(c.(*numbersCell).sum.float())
 	}), nil
 }
@@ -164,7 +187,7 @@ func (c *call) mean() (expression.Slot, error) {
 		return expression.Slot{}, err
 	}
 	t := expression.Type{Kind: expression.Number}
-	return c.frame.aggregate(t, c.frame.numbers(in, true, false), func(c cell, _ int64) expression.Value {
+	return c.frame.aggregate(t, c.frame.numbers(in, numbersNeeds{counts: true}), func(c cell, _ int64) expression.Value {
 		n := c.(*numbersCell)
 		if n.n == 0 {
 			return expression.Value{}
@@ -179,12 +202,31 @@ func (c *call) slope() (expression.Slot, error) {
 		return expression.Slot{}, err
 	}
 	t := expression.Type{Kind: expression.Number}
-	return c.frame.aggregate(t, c.frame.numbers(in, true, true), func(c cell, _ int64) expression.Value {
+	return c.frame.aggregate(t, c.frame.numbers(in, numbersNeeds{counts: true, moments: true}), func(c cell, _ int64) expression.Value {
 		slope, ok := c.(*numbersCell).slope()
 		if !ok {
 			return expression.Value{}
 		}
 		return number(slope)
+	}), nil
+}
+
+// spread is the variance, or its square root.
+func (c *call) spread(root bool) (expression.Slot, error) {
+	_, in, err := c.operands(1, numbersAndBools, expression.Number, expression.Bool)
+	if err != nil {
+		return expression.Slot{}, err
+	}
+	t := expression.Type{Kind: expression.Number}
+	return c.frame.aggregate(t, c.frame.numbers(in, numbersNeeds{counts: true, squares: true}), func(c cell, _ int64) expression.Value {
+		x, ok := c.(*numbersCell).variance()
+		if !ok {
+			return expression.Value{}
+		}
+		if root {
+			x = math.Sqrt(x)
+		}
+		return number(x)
 	}), nil
 }
 
@@ -229,8 +271,7 @@ func (c *call) last() (expression.Slot, error) {
 	if len(c.args) < 2 {
 		return c.edge(false)
 	}
-	n, ok := c.args[1].Number()
-	if !ok {
+	if _, ok := c.args[1].Number(); !ok {
 		second, err := c.argument(c.args[1])
 		if err != nil {
 			return expression.Slot{}, err
@@ -239,17 +280,16 @@ func (c *call) last() (expression.Slot, error) {
 			return c.edge(false)
 		}
 	}
-	if !ok || n < 1 || n > maxEvents || n != float64(int(n)) {
-		return expression.Slot{}, &expression.Error{Offset: c.args[1].Offset(),
-			Err: c.errorf("the length %s must be a whole number from 1 to %d, written out", c.args[1], maxEvents)}
+	length, err := c.wholeNumber(1, "the length", maxEvents)
+	if err != nil {
+		return expression.Slot{}, err
 	}
-	arg, in, err := c.operands(2, "a number, bool, string or time", expression.Number, expression.Bool, expression.String,
-		expression.Time)
+	arg, in, err := c.operands(2, scalarValues, scalarKinds...)
 	if err != nil {
 		return expression.Slot{}, err
 	}
 	kind := arg.Type().Kind
-	state := c.frame.component("last "+c.args[1].String(), in, func() cell { return &listCell{kind: kind, n: int(n)} })
+	state := c.frame.component("last "+c.args[1].String(), in, func() cell { return &listCell{kind: kind, n: length} })
 	list := expression.Type{Kind: expression.List, Elem: kind}
 	return c.frame.aggregate(list, state, func(c cell, _ int64) expression.Value {
 		items := c.(*listCell).items

@@ -69,8 +69,26 @@ func (f *fixed) over(n uint64) float64 {
 	return signed(ratio(&m, &magnitude{n}, -fractionBits), negative)
 }
 
+// square is f² for one summand, in units of 2^-128.
+func (f *fixed) square() wide {
+	m, _ := magnitudeOf(f[:])
+	lo := m[0]
+	hi := m[1] // a summand has no more than 117 bits
+	var w wide
+	var carry uint64
+	w[1], w[0] = bits.Mul64(lo, lo)
+	w[3], w[2] = bits.Mul64(hi, hi)
+	crossHi, crossLo := bits.Mul64(lo, hi)
+	for range 2 {
+		w[1], carry = bits.Add64(w[1], crossLo, 0)
+		w[2], carry = bits.Add64(w[2], crossHi, carry)
+		w[3] += carry
+	}
+	return w
+}
+
 // wide is a two's complement integer of 320 bits, least significant word first: wide enough for every product of moments
-// of 2^64 events (features.md's times take 48 bits, summands 117).
+// of 2^64 events (features.md's times take 48 bits, summands 117), and of squares for 2^42.
 type wide [5]uint64
 
 func wideOf(n uint64) wide { return wide{n} }

@@ -91,7 +91,7 @@ func TestSlopeAgainstBig(t *testing.T) {
 		anchorTime := rapid.Int64Range(0, 253402300799999).Draw(t, "anchor")
 		spread := rapid.SampledFrom([]int64{0, 1, 1000, day, 253402300799999}).Draw(t, "spread")
 		times, xs := make([]int64, n), make([]float64, n)
-		all := numbersCell{counts: true, moments: true}
+		all := numbersCell{needs: numbersNeeds{counts: true, moments: true}}
 		parts := [2]numbersCell{all, all}
 		for i := range n {
 			times[i] = min(anchorTime+rapid.Int64Range(0, spread).Draw(t, "t"), 253402300799999)
@@ -122,7 +122,7 @@ func TestSlopeAgainstBig(t *testing.T) {
 		requireBits(t, "slope", slope, nearest(num, den.Lsh(den, fractionBits)))
 
 		// Encoded relative to two anchors and merged, it is the same.
-		merged := numbersCell{counts: true, moments: true}
+		merged := numbersCell{needs: numbersNeeds{counts: true, moments: true}}
 		for i, p := range parts {
 			at := anchor{time: anchorTime - int64(i)}
 			if rest, ok := merged.absorb(p.append(nil, at), at); !ok || len(rest) > 0 {

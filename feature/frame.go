@@ -3,7 +3,7 @@ package feature
 import (
 	"strconv"
 
-	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/embed"
 	"github.com/freshet-ml/freshet/feature/expression"
 )
 
@@ -11,33 +11,36 @@ import (
 // aggregate calls and the values of features, in the order in which they turn up. Equal calls share a slot, aggregates
 // that need the same state share a cell.
 type frame struct {
-	events *eventEnv
-	slots  int
-	names  map[string]expression.Slot // of the features so far
-	calls  map[string]expression.Slot
+	events   *eventEnv
+	embedder embed.Embedder // nil: no text can be embedded
+	embeds   bool           // that a feature does
+	slots    int
+	names    map[string]expression.Slot // of the features so far
+	calls    map[string]expression.Slot
 
 	inputs     []input
 	components []component
 	aggregates []aggregate
 	inputOf    map[string]int
 	cellOf     map[string]int
-	numbersOf  map[int]*numbersNeed // by input
+	numbersOf  map[int]*numbersPlan // by input
 }
 
-// numbersNeed gathers what all aggregates over one input need of its numbersCell.
-type numbersNeed struct {
-	cell            int
-	counts, moments bool
+// numbersPlan gathers what all aggregates over one input need of its numbersCell.
+type numbersPlan struct {
+	cell  int
+	needs numbersNeeds
 }
 
-func newFrame(events *eventEnv) *frame {
+func newFrame(events *eventEnv, embedder embed.Embedder) *frame {
 	return &frame{
 		events:    events,
+		embedder:  embedder,
 		names:     map[string]expression.Slot{},
 		calls:     map[string]expression.Slot{},
 		inputOf:   map[string]int{},
 		cellOf:    map[string]int{},
-		numbersOf: map[int]*numbersNeed{},
+		numbersOf: map[int]*numbersPlan{},
 	}
 }
 
@@ -62,11 +65,6 @@ func (f *frame) Functions() []string { return aggregateNames() }
 // Call compiles an aggregate.
 func (f *frame) Call(name string, args []*expression.Tree) (expression.Slot, bool, error) {
 	c := &call{frame: f, name: name, args: args}
-	for _, p := range planned {
-		if p == name {
-			return expression.Slot{}, true, freshet.Errorf(freshet.InvalidArgument, "%s: %s is not available yet", c.text(), name)
-		}
-	}
 	compile, ok := aggregates[name]
 	if !ok {
 		return expression.Slot{}, false, nil
@@ -119,18 +117,15 @@ func (f *frame) component(kind string, in int, make func() cell) int {
 }
 
 // numbers finds or adds the exact sums over an input, and makes sure that they hold what is needed.
-func (f *frame) numbers(in int, counts, moments bool) int {
-	need := f.numbersOf[in]
-	if need == nil {
-		need = &numbersNeed{}
-		f.numbersOf[in] = need
-		need.cell = f.component("numbers", in, func() cell {
-			return &numbersCell{counts: need.counts, moments: need.moments}
-		})
+func (f *frame) numbers(in int, needs numbersNeeds) int {
+	plan := f.numbersOf[in]
+	if plan == nil {
+		plan = &numbersPlan{}
+		f.numbersOf[in] = plan
+		plan.cell = f.component("numbers", in, func() cell { return &numbersCell{needs: plan.needs} })
 	}
-	need.counts = need.counts || counts
-	need.moments = need.moments || moments
-	return need.cell
+	plan.needs.add(needs)
+	return plan.cell
 }
 
 // aggregate adds the result of a call to the frame.

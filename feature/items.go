@@ -54,11 +54,7 @@ func (a *arena) keep(x *operand, kind expression.Kind, e *occurrence) item {
 	from := len(a.bytes)
 	a.bytes = append(a.bytes, e.id...)
 	mid := len(a.bytes)
-	if x.value.Kind != expression.Null {
-		a.bytes = appendValue(a.bytes, &x.value)
-	} else {
-		a.bytes = appendValue(a.bytes, &expression.Value{Kind: kind, Num: x.num})
-	}
+	a.bytes = appendOperand(a.bytes, x, kind)
 	end := len(a.bytes)
 	return item{time: e.time, id: a.bytes[from:mid:mid], value: a.bytes[mid:end:end]}
 }

@@ -2,21 +2,33 @@ package feature
 
 import "math"
 
-// numbersCell adds numbers exactly, as far as the aggregates of the view need it: their number (mean, slope), their sum
-// (sum, mean, slope) and the moments of the times at which they came (slope).
+// numbersCell adds numbers exactly, as far as the aggregates of the view need it: their number (all but sum), their sum, their
+// squares (variance, stddev) and the moments of the times at which they came (slope).
 type numbersCell struct {
-	counts  bool
-	moments bool
+	needs numbersNeeds
 
-	n   uint64
-	sum fixed
+	n       uint64
+	sum     fixed
+	squares wide // Σx² in units of 2^-128
 	// Moments of event times in milliseconds since 1970. A pane writes those of the times since its anchor, which are small.
 	t, tt, xt wide // Σt, Σt², Σx·t in units of 2^-64
 }
 
+// numbersNeeds says what is kept beside the sum.
+type numbersNeeds struct{ counts, squares, moments bool }
+
+func (n *numbersNeeds) add(m numbersNeeds) {
+	n.counts = n.counts || m.counts
+	n.squares = n.squares || m.squares
+	n.moments = n.moments || m.moments
+}
+
 func (c *numbersCell) reset() {
 	c.n, c.sum = 0, fixed{}
-	if c.moments {
+	if c.needs.squares {
+		c.squares = wide{}
+	}
+	if c.needs.moments {
 		c.t, c.tt, c.xt = wide{}, wide{}, wide{}
 	}
 }
@@ -28,7 +40,11 @@ func (c *numbersCell) add(x *operand, e *occurrence) {
 	f := fixedOf(x.num)
 	c.n++
 	c.sum.add(&f)
-	if !c.moments {
+	if c.needs.squares {
+		square := f.square()
+		c.squares.add(&square)
+	}
+	if !c.needs.moments {
 		return
 	}
 	t := wideOf(uint64(e.time))
@@ -42,7 +58,7 @@ func (c *numbersCell) add(x *operand, e *occurrence) {
 func (c *numbersCell) absorb(b []byte, at anchor) (rest []byte, ok bool) {
 	rest = b
 	var p numbersCell
-	if c.counts {
+	if c.needs.counts {
 		if p.n, rest, ok = readUvarint(rest); !ok {
 			return nil, false
 		}
@@ -52,7 +68,13 @@ func (c *numbersCell) absorb(b []byte, at anchor) (rest []byte, ok bool) {
 		return nil, false
 	}
 	c.sum.add(&p.sum)
-	if !c.moments {
+	if c.needs.squares {
+		if rest, ok = readSquares(rest, &p.squares); !ok {
+			return nil, false
+		}
+		c.squares.add(&p.squares)
+	}
+	if !c.needs.moments {
 		return rest, true
 	}
 	for _, w := range [...]*wide{&p.t, &p.tt, &p.xt} {
@@ -68,11 +90,14 @@ func (c *numbersCell) absorb(b []byte, at anchor) (rest []byte, ok bool) {
 }
 
 func (c *numbersCell) append(dst []byte, at anchor) []byte {
-	if c.counts {
+	if c.needs.counts {
 		dst = appendUvarint(dst, c.n)
 	}
 	dst = appendExact(dst, c.sum[:])
-	if !c.moments {
+	if c.needs.squares {
+		dst = appendSquares(dst, &c.squares)
+	}
+	if !c.needs.moments {
 		return dst
 	}
 	p := *c
@@ -113,4 +138,19 @@ func (c *numbersCell) slope() (x float64, ok bool) {
 	a, negative := magnitudeOf(num[:])
 	b, _ := magnitudeOf(den[:])
 	return signed(ratio(&a, &b, -fractionBits), negative), true
+}
+
+// variance is that of the sample, (nΣx² − (Σx)²) / n(n − 1); ok is false for fewer than two numbers.
+func (c *numbersCell) variance() (x float64, ok bool) {
+	if c.n < 2 {
+		return 0, false
+	}
+	n, less, sum := wideOf(c.n), wideOf(c.n-1), c.sum.wide()
+	num, square := n.times(&c.squares), sum.times(&sum)
+	num.sub(&square)
+	den := n.times(&less)
+	a, negative := magnitudeOf(num[:])
+	b, _ := magnitudeOf(den[:])
+	// What is below zero is in no row of ours.
+	return ratio(&a, &b, -2*fractionBits), !negative
 }

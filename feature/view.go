@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/embed"
 	"github.com/freshet-ml/freshet/feature/expression"
 )
 
@@ -32,6 +33,9 @@ type ViewSpec struct {
 	// long session views keep sessions; other views don't depend on it.
 	Lateness time.Duration
 	Features []FeatureSpec
+	// Embedder makes the vectors of embed(text); nil: the view may not embed. It is not asked for the same text twice in
+	// short order if it remembers (embed.Cached).
+	Embedder embed.Embedder
 }
 
 // Feature is one value of a view. With a list of windows there is one for each window, those of the first window first,
@@ -95,6 +99,7 @@ type viewBuilder struct {
 	events   *eventEnv
 	problems []error
 	trees    []*expression.Tree // where, if any, and the features, for the digest
+	embeds   bool
 }
 
 func (b *viewBuilder) report(element string, err error) {
@@ -195,7 +200,7 @@ func (b *viewBuilder) setFeatures() {
 	if len(b.spec.Features) == 0 {
 		b.reportf("features", "features: a view has at least one")
 	}
-	v, f := b.view, newFrame(b.events)
+	v, f := b.view, newFrame(b.events, b.spec.Embedder)
 	var features []Feature
 	for i, spec := range b.spec.Features {
 		element := "features." + string(spec.Name)
@@ -229,7 +234,7 @@ func (b *viewBuilder) setFeatures() {
 		features = append(features, Feature{Name: spec.Name, Type: slot.Type})
 	}
 	v.inputs, v.components, v.aggregates, v.frameSlots = f.inputs, f.components, f.aggregates, f.slots
-	v.features = features
+	v.features, b.embeds = features, f.embeds
 	if len(v.windows) > 1 {
 		v.features = nil
 		for _, w := range v.windows {
@@ -277,6 +282,9 @@ func (b *viewBuilder) finish() {
 	}
 	for i, tree := range trees {
 		line("feature %s %s", b.spec.Features[i].Name, tree)
+	}
+	if b.embeds {
+		line("embedder %s", b.spec.Embedder.Digest())
 	}
 	sum := sha256.Sum256([]byte(t.String()))
 	v.digest = freshet.Digest("sha256:" + hex.EncodeToString(sum[:]))

@@ -13,7 +13,7 @@ import (
 // Options say what Convert makes of a text file. The zero value is a good start.
 type Options struct {
 	// MaxWords bounds the table: what comes after that many words is not read, so the order of the file should be by
-	// frequency. Memory while converting is about 4·dimensions + 100 bytes a word. Defaults to 100,000.
+	// frequency. Memory while converting is about 4·dimensions + 200 bytes a word. Defaults to 100,000; at most 16,000,000.
 	MaxWords int
 	// Center subtracts from every vector the mean of all, each weighing as much as it is used in texts. Vectors of most
 	// trainings share a common direction that makes all texts look alike; without it texts are told apart better, but the
@@ -33,6 +33,7 @@ type Converted struct {
 const (
 	defaultMaxWords = 100_000
 	sifConstant     = 0.002
+	limitWords      = 16_000_000 // of 256 bytes: the words block of a table is below 2^32
 	// maxComponents bounds the memory of a conversion: 2^30 float32 are 4 GiB.
 	maxComponents = 1 << 30
 )
@@ -49,8 +50,8 @@ func Convert(r io.Reader, w io.Writer, o *Options) (Converted, error) {
 	if options.MaxWords == 0 {
 		options.MaxWords = defaultMaxWords
 	}
-	if options.MaxWords < 1 {
-		return Converted{}, freshet.FieldErrorf(freshet.InvalidArgument, "max_words", "max_words is %d, expected at least 1", options.MaxWords)
+	if options.MaxWords < 1 || options.MaxWords > limitWords {
+		return Converted{}, freshet.FieldErrorf(freshet.InvalidArgument, "max_words", "max_words is %d, expected 1 to %d", options.MaxWords, limitWords)
 	}
 	in := vectorReader{maxWords: options.MaxWords, seen: map[string]bool{}}
 	if err := in.read(r); err != nil {

@@ -3,6 +3,7 @@ package wordtable
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"strconv"
@@ -58,7 +59,8 @@ func (v *vectorReader) read(r io.Reader) error {
 		}
 	}
 	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
-		return v.errorf("is longer than %d bytes: expected a word and its numbers, as GloVe and word2vec write text", maxLine)
+		v.line++
+		return v.errorf("longer than %d bytes, expected a word and its numbers, as GloVe and word2vec write text", maxLine)
 	} else if err != nil {
 		return freshet.Errorf("", "word vectors, after line %d: %w", v.line, err)
 	}
@@ -72,7 +74,7 @@ func (v *vectorReader) read(r io.Reader) error {
 }
 
 func (v *vectorReader) errorf(format string, args ...any) error {
-	return freshet.Errorf(freshet.InvalidArgument, "word vectors, line %d: %w", max(v.line, 1), freshet.Errorf(freshet.InvalidArgument, format, args...))
+	return freshet.Errorf(freshet.InvalidArgument, "word vectors, line %d: %s", v.line, fmt.Sprintf(format, args...))
 }
 
 // readHeader reads word2vec's first line: how many vectors of how many dimensions follow. No vector line is like it but one

@@ -36,7 +36,7 @@ type partition struct {
 	closed     bool
 	epoch      freshet.Epoch
 	checkpoint freshet.Offset
-	rows       map[rowKey]freshet.Row // nil Data: removed since the last checkpoint
+	rows       map[rowKey]freshet.Row // nil Data: known not to be there
 	dirty      map[rowKey]struct{}    // keys of rows that the last checkpoint does not have
 	bytes      int64                  // of rows
 	evictions  uint64                 // how often rows were dropped from memory: see Get
@@ -192,21 +192,23 @@ func (s *Store) Checkpoint(_ context.Context, p freshet.Partition, epoch freshet
 // settle notes that everything through the offset is on its way to disk, and drops rows while there are too many.
 func (part *partition) settle(through freshet.Offset, hotBytes int64) {
 	part.checkpoint = through
-	for k := range part.dirty {
-		if r, ok := part.rows[k]; ok && r.Data == nil {
-			part.drop(k, r)
-		}
-	}
 	clear(part.dirty)
+	part.evict(hotBytes)
+}
+
+// evict drops rows that the last checkpoint has while there are too many in memory. A map's order is as good as random:
+// a hot row that is dropped comes back with its next read.
+func (part *partition) evict(hotBytes int64) {
 	if part.bytes <= hotBytes {
 		return
 	}
-	// A map's order is as good as random: a hot row that is dropped comes back with its next read.
 	for k, r := range part.rows {
 		if part.bytes <= hotBytes*7/8 {
-			break
+			return
 		}
-		part.drop(k, r)
+		if _, dirty := part.dirty[k]; !dirty {
+			part.drop(k, r)
+		}
 	}
 }
 
@@ -240,45 +242,39 @@ func (s *Store) Get(_ context.Context, dst []freshet.Row, p freshet.Partition, k
 		return dst, nil
 	}
 	// Still under the lock, so that rows found in memory and rows read from disk belong to one moment.
-	found := 0
 	for i := range dst[start:] {
 		r := &dst[start+i]
 		if _, ok := part.rows[rowKey{r.View, key}]; ok {
 			continue
 		}
-		ok, err := s.read(p, r)
-		if err != nil {
+		if err := s.read(p, r); err != nil {
 			part.mu.RUnlock()
 			return dst[:start], err
 		}
-		if ok {
-			found++
-		}
 	}
 	part.mu.RUnlock()
-	if found > 0 {
-		part.remember(dst[start:], evictions)
-	}
+	part.remember(dst[start:], evictions, s.hotBytes)
 	return dst, nil
 }
 
-// read fills r from disk; false if it is not there.
-func (s *Store) read(p freshet.Partition, r *freshet.Row) (bool, error) {
+// read fills r from disk and leaves it as it is if it is not there.
+func (s *Store) read(p freshet.Partition, r *freshet.Row) error {
 	var buf [64]byte
 	b, closer, err := s.db.Get(appendRowKey(buf[:0], p, rowKey{r.View, r.Key}))
 	if err == pebble.ErrNotFound {
-		return false, nil
+		return nil
 	}
 	if err != nil {
-		return false, err
+		return err
 	}
 	defer closer.Close()
-	return true, decodeRow(b, r)
+	return decodeRow(b, r)
 }
 
-// remember keeps rows that were read from disk in memory. If rows were dropped since they were read, one of them may have been
+// remember keeps rows that were read from disk in memory, and that there are none: a title that nobody has played is
+// asked for as often as the others. If rows were dropped since they were read, one of them may have been
 // newer than what was read: then nothing is kept.
-func (part *partition) remember(rows []freshet.Row, evictions uint64) {
+func (part *partition) remember(rows []freshet.Row, evictions uint64, hotBytes int64) {
 	part.mu.Lock()
 	defer part.mu.Unlock()
 	if part.closed || part.evictions != evictions {
@@ -286,10 +282,11 @@ func (part *partition) remember(rows []freshet.Row, evictions uint64) {
 	}
 	for _, r := range rows {
 		k := rowKey{r.View, r.Key}
-		if _, ok := part.rows[k]; !ok && r.Data != nil {
+		if _, ok := part.rows[k]; !ok {
 			part.put(k, r)
 		}
 	}
+	part.evict(hotBytes)
 }
 
 func (s *Store) Applied(p freshet.Partition) freshet.Offset { return s.partitions[p].applied.At() }

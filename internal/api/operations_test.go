@@ -96,10 +96,10 @@ func TestPagesOfOtherSitesMayNotSend(t *testing.T) {
 	r.check = false // the headers are the browser's, not the API's
 	body := `{"type":"play","user_id":"u1","content_id":"c1"}`
 	for header, want := range map[[2]string]int{
-		{"Sec-Fetch-Site", "cross-site"}:    403,
+		{"Sec-Fetch-Site", "cross-site"}:     403,
 		{"Origin", "https://elsewhere.test"}: 403,
-		{"Sec-Fetch-Site", "same-origin"}:   202,
-		{"User-Agent", "no browser at all"}: 202,
+		{"Sec-Fetch-Site", "same-origin"}:    202,
+		{"User-Agent", "no browser at all"}:  202,
 	} {
 		if a := r.post("/v1/events", body, header[0], header[1]); a.status != want {
 			t.Errorf("%s: %s: got %d %s, want %d", header[0], header[1], a.status, a.body, want)

@@ -50,7 +50,7 @@ const (
 	memTables         = 4  // waiting for their flush before writers wait too
 	l0StopWrites      = 24 // sublevels before writers wait for a compaction
 	filterBitsPerKey  = 10
-	defaultCacheBytes = 32 << 20
+	defaultCacheBytes = 64 << 20
 
 	// pebbleFormat is pinned, so that a newer library does not make the store unreadable for the server before it.
 	pebbleFormat = pebble.FormatTableFormatV6
@@ -59,7 +59,7 @@ const (
 // Options of Open. The zero value is what a server wants.
 type Options struct {
 	FS         vfs.FS // nil: the operating system's
-	CacheBytes int64  // for blocks read from disk. Defaults to 32 MiB
+	CacheBytes int64  // for blocks read from disk. Defaults to 64 MiB
 	// OnFatal is called, once, when the disk failed in a way after which nothing may be acknowledged any more: a failed
 	// sync of the write-ahead log, a failed flush or compaction, corruption. It must stop the process without closing
 	// the DB (it may be called under its locks). What was acknowledged is found again at the next Open. Defaults to

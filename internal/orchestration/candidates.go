@@ -8,57 +8,53 @@ import (
 	"github.com/freshet-ml/freshet/modelruntime"
 )
 
-// candidates are the things that one prediction ranks.
-type candidates struct {
-	table  *table.Table
-	lookup release.Lookup
-	given  []release.Candidate // nil: all rows of the table
+// candidate is one thing that a prediction ranks.
+type candidate struct {
+	key   freshet.Key
+	row   int                // of the candidates table
+	given []expression.Value // the columns of the table, for a candidate that stands in the request instead
 }
 
-// candidates says what req ranks. A list with the same id twice is refused: one of the two would be a mistake.
-func (f *frame) candidates(req release.Request) (candidates, error) {
-	c := candidates{table: f.p.Ranked, lookup: f.p.Candidate, given: req.Candidates}
+// list says what req ranks: the rows of the table that it names, or all.
+func (f *frame) list(req release.Request) error {
+	t := f.p.Ranked
+	switch {
+	case t == nil && len(req.Candidates) > 0:
+		return freshet.FieldErrorf(freshet.InvalidArgument, "candidates", "pipeline %s takes no candidates: it scores the %s itself", f.p.Name, f.p.Entity)
+	case t == nil:
+		return nil
+	case req.Candidates == nil:
+		for row := range t.Len() {
+			f.candidates = append(f.candidates, candidate{key: t.Key(row), row: row})
+		}
+		return nil
+	}
 	seen := make(map[freshet.Key]struct{}, len(req.Candidates))
-	for i, given := range req.Candidates {
-		if given.Row != nil {
-			continue
+	for i, asked := range req.Candidates {
+		c, err := find(t, asked)
+		if err != nil {
+			return freshet.FieldErrorf("", "candidates", "candidates[%d]: %w", i, err)
 		}
-		if _, twice := seen[given.Key]; twice {
-			return c, freshet.FieldErrorf(freshet.InvalidArgument, "candidates", "candidates[%d]: %q stands twice in the list", i, given.Key)
+		if _, twice := seen[c.key]; twice {
+			return freshet.FieldErrorf(freshet.InvalidArgument, "candidates", "candidates[%d]: %q stands twice in the list", i, c.key)
 		}
-		seen[given.Key] = struct{}{}
+		seen[c.key] = struct{}{}
+		f.candidates = append(f.candidates, c)
 	}
-	return c, nil
+	return nil
 }
 
-func (c candidates) len() int {
-	if c.given != nil {
-		return len(c.given)
+// find looks up a candidate that a request names, or reads the row that it gives.
+func find(t *table.Table, asked release.Candidate) (c candidate, err error) {
+	if asked.Row != nil {
+		c.key, c.given, err = t.ParseRow(asked.Row)
+		return c, err
 	}
-	return c.table.Len()
-}
-
-// fill writes the columns of candidate i to slots and returns its key.
-func (c candidates) fill(i int, slots []expression.Value) (freshet.Key, error) {
-	if c.given == nil {
-		c.lookup.Row(i, slots)
-		return c.table.Key(i), nil
+	row, ok := t.Find(asked.Key)
+	if !ok {
+		return c, freshet.Errorf(freshet.InvalidArgument, "no row %q in the candidates table; give its columns, or an id that is there", asked.Key)
 	}
-	given := c.given[i]
-	if given.Row == nil {
-		row, ok := c.table.Find(given.Key)
-		if !ok {
-			return "", freshet.FieldErrorf(freshet.InvalidArgument, "candidates", "candidates[%d]: no row %q in the candidates table; give its columns, or an id that is there", i, given.Key)
-		}
-		c.lookup.Row(row, slots)
-		return given.Key, nil
-	}
-	key, values, err := c.table.ParseRow(given.Row)
-	if err != nil {
-		return "", freshet.FieldErrorf("", "candidates", "candidates[%d]: %w", i, err)
-	}
-	c.lookup.Given(values, slots)
-	return key, nil
+	return candidate{key: asked.Key, row: row}, nil
 }
 
 // explain keeps what the model saw of the best rows.

@@ -8,9 +8,7 @@ import (
 
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/eventlog"
-	"github.com/freshet-ml/freshet/feature"
 	"github.com/freshet-ml/freshet/feature/expression"
-	"github.com/freshet-ml/freshet/internal/project"
 	"github.com/freshet-ml/freshet/internal/release"
 )
 
@@ -23,22 +21,27 @@ type frame struct {
 	at    freshet.Timestamp
 	slots []expression.Value
 
+	entity        freshet.Key
+	entityRows    []freshet.Row // of the pipeline's EntityViews
+	candidates    []candidate
+	candidateRows []freshet.Row // of its CandidateViews, for one candidate after the other
+
 	ids     []freshet.Key // what is scored
 	inputs  []float64     // of each, row after row
 	outputs []float64     // likewise
 	order   []int         // of ids, best first
 
 	shared []float64          // inputs that do not depend on the candidate
-	views  []*feature.View    // a buffer for reading views
-	values []expression.Value // and their values
+	values []expression.Value // a buffer for reading views
 }
 
 // frame lends a frame with empty slots.
-func (o *Orchestrator) frame(rel *release.Opened, p *release.Pipeline, at freshet.Timestamp) *frame {
+func (o *Orchestrator) frame(rel *release.Opened, p *release.Pipeline) *frame {
 	f := o.frames.Get().(*frame)
-	f.o, f.rel, f.p, f.at = o, rel, p, at
+	f.o, f.rel, f.p = o, rel, p
 	f.slots = slices.Grow(f.slots[:0], p.Plan.Slots)[:p.Plan.Slots]
 	clear(f.slots)
+	f.entityRows, f.candidates, f.candidateRows = f.entityRows[:0], f.candidates[:0], f.candidateRows[:0]
 	f.ids, f.inputs = f.ids[:0], f.inputs[:0]
 	return f
 }
@@ -47,6 +50,23 @@ func (o *Orchestrator) frame(rel *release.Opened, p *release.Pipeline, at freshe
 func (f *frame) scored(n int) []float64 {
 	f.outputs = slices.Grow(f.outputs[:0], n)[:n]
 	return f.outputs
+}
+
+// gather lists the candidates and takes the rows of the entity and of all of them.
+func (f *frame) gather(ctx context.Context, req release.Request) (err error) {
+	f.entity = req.Entity.Key
+	if err := f.list(req); err != nil {
+		return err
+	}
+	if f.entityRows, err = f.o.Reader.Rows(ctx, f.entityRows, f.p.EntityViews.Views, f.entity); err != nil {
+		return err
+	}
+	for _, c := range f.candidates {
+		if f.candidateRows, err = f.o.Reader.Rows(ctx, f.candidateRows, f.p.CandidateViews.Views, c.key); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // fillShared fills what is the same for all candidates.
@@ -61,11 +81,11 @@ func (f *frame) fillShared(ctx context.Context, req release.Request, job *freshe
 	if err := f.fillEvent(ctx, job); err != nil {
 		return err
 	}
-	if err := f.fillViews(ctx, req.Entity.Key, f.p.EntityViews); err != nil {
+	if err := f.fillViews(ctx, f.p.EntityViews, f.entityRows, f.entity); err != nil {
 		return err
 	}
 	for _, l := range f.p.EntityLookups {
-		l.Find(req.Entity.Key, f.slots)
+		l.Find(f.entity, f.slots)
 	}
 	return nil
 }
@@ -105,28 +125,18 @@ func (f *frame) fillEvent(ctx context.Context, job *freshet.Job) error {
 }
 
 // fillViews reads the views of the entity with key at the frame's moment.
-func (f *frame) fillViews(ctx context.Context, key freshet.Key, uses []project.ViewUse) error {
-	if len(uses) == 0 {
-		return nil
-	}
-	f.views = f.views[:0]
-	for _, u := range uses {
-		f.views = append(f.views, u.View)
-	}
-	values, err := f.o.Reader.Values(ctx, f.rel, f.views, key, f.at, false, f.values[:0])
+func (f *frame) fillViews(ctx context.Context, uses release.ViewUses, rows []freshet.Row, key freshet.Key) error {
+	values, err := f.o.Reader.Read(ctx, f.rel, uses.Views, rows, key, f.at, f.values[:0])
 	if err != nil {
 		return err
 	}
 	f.values = values
-	for _, u := range uses {
-		n := copy(f.slots[u.Base:u.Base+u.Width], values)
-		values = values[n:]
-	}
+	uses.Fill(values, f.slots)
 	return nil
 }
 
 // fillRows lists what is to be scored and its inputs. Inputs that do not depend on the candidate are computed once.
-func (f *frame) fillRows(ctx context.Context, req release.Request) error {
+func (f *frame) fillRows(ctx context.Context) error {
 	f.shared = f.shared[:0]
 	for _, in := range f.p.Plan.Inputs {
 		x := math.NaN()
@@ -136,42 +146,37 @@ func (f *frame) fillRows(ctx context.Context, req release.Request) error {
 		f.shared = append(f.shared, x)
 	}
 	if f.p.Ranked == nil {
-		if len(req.Candidates) > 0 {
-			return freshet.FieldErrorf(freshet.InvalidArgument, "candidates", "pipeline %s takes no candidates: it scores the %s itself", f.p.Name, f.p.Entity)
-		}
-		f.ids, f.inputs = append(f.ids, req.Entity.Key), append(f.inputs, f.shared...)
+		f.ids, f.inputs = append(f.ids, f.entity), append(f.inputs, f.shared...)
 		return nil
 	}
-	c, err := f.candidates(req)
-	if err != nil {
-		return err
-	}
-	for i := range c.len() {
-		if err := f.fillRow(ctx, c, i); err != nil {
+	width := len(f.p.CandidateViews.Views)
+	for i, c := range f.candidates {
+		if err := f.fillRow(ctx, c, f.candidateRows[i*width:(i+1)*width]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// fillRow adds candidate i, if the pipeline keeps it.
-func (f *frame) fillRow(ctx context.Context, c candidates, i int) error {
-	key, err := c.fill(i, f.slots)
-	if err != nil {
-		return err
+// fillRow adds a candidate, if the pipeline keeps it.
+func (f *frame) fillRow(ctx context.Context, c candidate, rows []freshet.Row) error {
+	if c.given != nil {
+		f.p.Candidate.Given(c.given, f.slots)
+	} else {
+		f.p.Candidate.Row(c.row, f.slots)
 	}
-	if err := f.fillViews(ctx, key, f.p.CandidateViews); err != nil {
+	if err := f.fillViews(ctx, f.p.CandidateViews, rows, c.key); err != nil {
 		return err
 	}
 	for _, l := range f.p.CandidateLookups {
-		l.Find(key, f.slots)
+		l.Find(c.key, f.slots)
 	}
 	if f.p.Plan.Keep != nil {
 		if keep, ok := f.p.Plan.Keep.Bool(f.slots); !ok || !keep {
 			return nil
 		}
 	}
-	f.ids, f.inputs = append(f.ids, key), append(f.inputs, f.shared...)
+	f.ids, f.inputs = append(f.ids, c.key), append(f.inputs, f.shared...)
 	row := f.inputs[len(f.inputs)-len(f.shared):]
 	for j, in := range f.p.Plan.Inputs {
 		if in.Candidate {

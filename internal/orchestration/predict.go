@@ -11,13 +11,17 @@ import (
 // predict makes one prediction. Everything it reads is read at one moment T, which is the prediction's CreatedAt. job is nil for a
 // request.
 func (o *Orchestrator) predict(ctx context.Context, rel *release.Opened, p *release.Pipeline, req release.Request, job *freshet.Job) (freshet.Prediction, error) {
-	t := freshet.TimestampOf(o.o.Now())
-	f := o.frame(rel, p, t)
+	f := o.frame(rel, p)
 	defer o.frames.Put(f)
+	if err := f.gather(ctx, req); err != nil {
+		return freshet.Prediction{}, err
+	}
+	// Only now: whatever the rows hold has happened by T, so that they can answer for it without the log.
+	f.at = freshet.TimestampOf(o.o.Now())
 	if err := f.fillShared(ctx, req, job); err != nil {
 		return freshet.Prediction{}, err
 	}
-	if err := f.fillRows(ctx, req); err != nil {
+	if err := f.fillRows(ctx); err != nil {
 		return freshet.Prediction{}, err
 	}
 	columns, names := p.Model.Signature().Inputs, p.Model.Signature().Outputs
@@ -28,10 +32,10 @@ func (o *Orchestrator) predict(ctx context.Context, rel *release.Opened, p *rele
 		}
 	}
 	prediction := freshet.Prediction{
-		Pipeline: p.Name, Entity: req.Entity, Release: rel.ID(), Model: p.Model.Label(), CreatedAt: t,
+		Pipeline: p.Name, Entity: req.Entity, Release: rel.ID(), Model: p.Model.Label(), CreatedAt: f.at,
 	}
 	if p.Expires > 0 {
-		prediction.ExpiresAt = t.Add(p.Expires)
+		prediction.ExpiresAt = f.at.Add(p.Expires)
 	}
 	if job != nil {
 		prediction.EventID, prediction.Cause, prediction.EventTime = job.EventID, job.Cause, job.EventTime

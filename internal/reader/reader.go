@@ -41,11 +41,23 @@ func New(rows *featurestore.Store, log *eventlog.Log) *Reader {
 //
 // A moment before an entity's last event is answered from the log, which reads all events of the partition.
 func (r *Reader) Values(ctx context.Context, rel *release.Opened, views []*feature.View, key freshet.Key, at freshet.Timestamp, known bool, dst []expression.Value) ([]expression.Value, error) {
-	if len(views) == 0 {
-		return dst, nil
-	}
 	if known {
 		return r.history(ctx, rel, views, key, at, known, dst)
+	}
+	b := r.buffers.Get().(*buffer)
+	defer r.buffers.Put(b)
+	var err error
+	if b.rows, err = r.Rows(ctx, b.rows[:0], views, key); err != nil {
+		return dst, err
+	}
+	return r.Read(ctx, rel, views, b.rows, key, at, dst)
+}
+
+// Rows appends to dst the stored rows of views for the entity with key, for Read. A caller that fixes its moment after it
+// has taken all rows never needs the log: no row is newer than the clock.
+func (r *Reader) Rows(ctx context.Context, dst []freshet.Row, views []*feature.View, key freshet.Key) ([]freshet.Row, error) {
+	if len(views) == 0 {
+		return dst, nil
 	}
 	b := r.buffers.Get().(*buffer)
 	defer r.buffers.Put(b)
@@ -53,15 +65,17 @@ func (r *Reader) Values(ctx context.Context, rel *release.Opened, views []*featu
 	for _, v := range views {
 		b.ids = append(b.ids, v.ID())
 	}
-	var err error
-	if b.rows, err = r.rows.Get(ctx, b.rows[:0], key, b.ids...); err != nil {
-		return dst, err
-	}
+	return r.rows.Get(ctx, dst, key, b.ids...)
+}
+
+// Read is Values over rows that Rows has taken.
+func (r *Reader) Read(ctx context.Context, rel *release.Opened, views []*feature.View, rows []freshet.Row, key freshet.Key, at freshet.Timestamp, dst []expression.Value) ([]expression.Value, error) {
 	start := len(dst)
 	for i, v := range views {
-		dst, err = read(rel, v, b.rows[i].Data, at, dst)
+		var err error
+		dst, err = read(rel, v, rows[i].Data, at, dst)
 		if errors.Is(err, feature.ErrHistory) {
-			return r.history(ctx, rel, views, key, at, known, dst[:start])
+			return r.history(ctx, rel, views, key, at, false, dst[:start])
 		}
 		if err != nil {
 			return dst[:start], freshet.Errorf("", "view %s of %q: %w", v.Name(), key, err)
@@ -78,6 +92,9 @@ func read(rel *release.Opened, v *feature.View, data []byte, at freshet.Timestam
 
 // history computes the values from the events of key, which it picks out of its partition.
 func (r *Reader) history(ctx context.Context, rel *release.Opened, views []*feature.View, key freshet.Key, at freshet.Timestamp, known bool, dst []expression.Value) ([]expression.Value, error) {
+	if len(views) == 0 {
+		return dst, nil
+	}
 	events, err := r.events(ctx, rel, freshet.Entity{Kind: views[0].Entity(), Key: key})
 	if err != nil {
 		return dst, err

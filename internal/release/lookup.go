@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/feature"
 	"github.com/freshet-ml/freshet/feature/expression"
 	"github.com/freshet-ml/freshet/internal/project"
 	"github.com/freshet-ml/freshet/internal/table"
@@ -44,5 +45,23 @@ func (l Lookup) Row(row int, slots []expression.Value) {
 func (l Lookup) Given(values, slots []expression.Value) {
 	for i, column := range l.columns {
 		slots[l.base+i] = values[column]
+	}
+}
+
+// ViewUses are views whose features stand in the frame of a pipeline, read together for one entity.
+type ViewUses struct {
+	Views []*feature.View
+	uses  []project.ViewUse
+}
+
+func (v *ViewUses) add(use project.ViewUse) {
+	v.Views, v.uses = append(v.Views, use.View), append(v.uses, use)
+}
+
+// Fill puts values, all features of the views in their order, into their slots.
+func (v ViewUses) Fill(values, slots []expression.Value) {
+	for _, u := range v.uses {
+		n := copy(slots[u.Base:u.Base+u.Width], values)
+		values = values[n:]
 	}
 }

@@ -142,10 +142,10 @@ func (o *Opened) bind(p *project.Pipeline) (*Pipeline, error) {
 	}
 	for _, u := range plan.Views {
 		if u.Candidate {
-			bound.CandidateViews = append(bound.CandidateViews, u)
+			bound.CandidateViews.add(u)
 			continue
 		}
-		bound.EntityViews = append(bound.EntityViews, u)
+		bound.EntityViews.add(u)
 	}
 	return bound, nil
 }

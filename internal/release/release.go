@@ -54,8 +54,8 @@ type Pipeline struct {
 	Candidate        Lookup
 	EntityLookups    []Lookup // other tables: the row of the entity
 	CandidateLookups []Lookup // and that of each candidate
-	EntityViews      []project.ViewUse
-	CandidateViews   []project.ViewUse
+	EntityViews      ViewUses // likewise the views
+	CandidateViews   ViewUses
 }
 
 // Request asks for one prediction.
