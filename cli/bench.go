@@ -77,30 +77,40 @@ type bench struct {
 // start prepares everything that all benchmarks need. Ceilings that need an idle machine are measured before the server
 // runs. close ends it.
 func (o benching) start(ctx context.Context, sh *shell) (*bench, error) {
-	b := &bench{sh: sh, o: o, meter: newBenchMeter(sh.err)}
-	b.meter.say("preparing the app…")
-	b.events = benchapp.NewEvents(o.Seed, uint32(time.Now().Unix()))
-	var err error
-	if b.target, err = newBenchTarget(o, sh); err != nil {
+	target, err := newBenchTarget(o, sh)
+	if err != nil {
 		return nil, err
 	}
-	b.conditions = conditionsOf(sh, o, b.target)
-	if err := b.ceilings(ctx); err != nil {
-		b.close()
-		return nil, err
-	}
-	b.meter.say("starting the server…")
-	if err := b.target.start(ctx); err != nil {
+	b := &bench{sh: sh, o: o, meter: newBenchMeter(sh.err), target: target, conditions: conditionsOf(sh, o, target)}
+	if err := b.prepare(ctx); err != nil {
 		b.close()
 		return nil, err
 	}
 	return b, nil
 }
 
+func (b *bench) prepare(ctx context.Context) error {
+	if b.target.folder == "" { // it runs already: say at once if it does not
+		if err := b.target.start(ctx); err != nil {
+			return err
+		}
+	}
+	b.meter.say("preparing the app…")
+	b.events = benchapp.NewEvents(b.o.Seed, uint32(time.Now().Unix()))
+	if err := b.ceilings(ctx); err != nil {
+		return err
+	}
+	if b.target.folder == "" {
+		return nil
+	}
+	b.meter.say("starting the server…")
+	return b.target.start(ctx)
+}
+
 func (b *bench) ceilings(ctx context.Context) error {
 	if b.target.folder != "" {
 		b.meter.say("measuring fsync…")
-		l, err := measureFsync(ctx, b.target.folder)
+		l, err := measureFsync(ctx, b.target.folder, b.brief())
 		if err != nil {
 			return err
 		}
@@ -108,9 +118,12 @@ func (b *bench) ceilings(ctx context.Context) error {
 	}
 	b.meter.say("measuring JSON decoding…")
 	var err error
-	b.decode, err = measureDecode(ctx, b.events)
+	b.decode, err = measureDecode(ctx, b.events, b.brief())
 	return err
 }
+
+// brief is how long a ceiling that needs no load is measured.
+func (b *bench) brief() time.Duration { return min(time.Second, b.o.Duration) }
 
 // close ends the server and removes what is temporary.
 func (b *bench) close() {

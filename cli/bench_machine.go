@@ -98,8 +98,8 @@ func fileSystemOf(dir string) string {
 	return kind
 }
 
-// measureFsync appends 4 KiB and waits for the disk, again and again for a second: what every group commit costs at least.
-func measureFsync(ctx context.Context, dir string) (benchLatency, error) {
+// measureFsync appends 4 KiB and waits for the disk, again and again for some time: what every group commit costs at least.
+func measureFsync(ctx context.Context, dir string, d time.Duration) (benchLatency, error) {
 	f, err := os.CreateTemp(dir, "fsync-")
 	if err != nil {
 		return benchLatency{}, freshet.Errorf(freshet.Internal, "measure fsync: %w", err)
@@ -108,7 +108,7 @@ func measureFsync(ctx context.Context, dir string) (benchLatency, error) {
 	defer f.Close()
 	block := make([]byte, 4096)
 	var h loadgen.Histogram
-	for end := time.Now().Add(time.Second); time.Now().Before(end) && ctx.Err() == nil; {
+	for end := time.Now().Add(d); time.Now().Before(end) && ctx.Err() == nil; {
 		begin := time.Now()
 		if _, err := f.Write(block); err != nil {
 			return benchLatency{}, freshet.Errorf(freshet.Internal, "measure fsync: %w", err)
@@ -127,14 +127,14 @@ type benchDecode struct {
 	Micros          float64 `json:"microseconds_an_event"`
 }
 
-// measureDecode decodes the events of the app on one core for a second.
-func measureDecode(ctx context.Context, events *benchapp.Events) (benchDecode, error) {
+// measureDecode decodes the events of the app on one core for some time.
+func measureDecode(ctx context.Context, events *benchapp.Events, d time.Duration) (benchDecode, error) {
 	p, err := project.Parse("freshet.yaml", benchapp.Project())
 	if err != nil {
 		return benchDecode{}, err
 	}
 	now := freshet.TimestampOf(time.Now())
-	const n = 10_000
+	const n = 1000
 	raw := make([][]byte, n)
 	for i := range raw {
 		raw[i] = events.Append(nil, i, now)
@@ -142,7 +142,7 @@ func measureDecode(ctx context.Context, events *benchapp.Events) (benchDecode, e
 	record := p.Schema.NewRecord()
 	begin := time.Now()
 	decoded := 0
-	for time.Since(begin) < time.Second && ctx.Err() == nil {
+	for time.Since(begin) < d && ctx.Err() == nil {
 		for _, text := range raw {
 			if err := p.Schema.Decode(text, now, record); err != nil {
 				return benchDecode{}, freshet.Errorf("", "an event of the bench's app cannot be read: %w", err)

@@ -50,19 +50,22 @@ func (c *demoCommand) Validate() error {
 
 // Run serves, plays and shows until ctx ends or the time is over.
 func (c *demoCommand) Run(ctx context.Context, sh *shell) error {
-	if c.Duration > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, c.Duration)
-		defer cancel()
-	}
 	traffic, err := loadDemoTraffic()
 	if err != nil {
 		return err
 	}
 	sh.note("starting the example app…")
 	host, err := startDemoHost(ctx, c.Listen, c.Data, sh)
+	if ctx.Err() != nil && err != nil {
+		return nil // interrupted before it began: nothing failed
+	}
 	if err != nil {
 		return err
+	}
+	if c.Duration > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.Duration)
+		defer cancel()
 	}
 	last, err := c.play(ctx, sh, host, traffic)
 	if err := errors.Join(err, host.stop()); err != nil {
@@ -150,9 +153,6 @@ func (sh *shell) note(text string) {
 		fmt.Fprintf(f, "\r%s\x1b[K", text)
 	}
 }
-
-// clearNote removes the last note.
-func (sh *shell) clearNote() { sh.note("") }
 
 // demoLines prints a few lines every two seconds.
 type demoLines struct {

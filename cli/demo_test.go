@@ -107,13 +107,12 @@ func TestDemoCommand(t *testing.T) {
 	mustBeEmpty(t, tmp)
 }
 
-func TestDemoKeepsNamedDataAndEndsWithItsContext(t *testing.T) {
+func TestDemoKeepsNamedData(t *testing.T) {
 	tmp := temporary(t)
 	data := t.TempDir()
-	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
-	defer cancel()
 	var out, errs bytes.Buffer
-	if code := run(ctx, Options{Args: []string{"demo", "--json", "--listen", "127.0.0.1:0", "--data", data}, Stdout: &out, Stderr: &errs}); code != exitDone {
+	args := []string{"demo", "--json", "--listen", "127.0.0.1:0", "--data", data, "--duration", "200ms"}
+	if code := run(t.Context(), Options{Args: args, Stdout: &out, Stderr: &errs}); code != exitDone {
 		t.Errorf("exit code %d: %s", code, errs.String())
 	}
 	kept, err := os.ReadDir(data)
@@ -121,6 +120,20 @@ func TestDemoKeepsNamedDataAndEndsWithItsContext(t *testing.T) {
 		t.Errorf("the data folder is empty: %v", err)
 	}
 	mustBeEmpty(t, tmp)
+}
+
+func TestDemoEndsWithItsContext(t *testing.T) {
+	tmp := temporary(t)
+	for _, after := range []time.Duration{0, 500 * time.Millisecond} {
+		ctx, cancel := context.WithTimeout(t.Context(), after)
+		defer cancel()
+		var out, errs bytes.Buffer
+		args := []string{"demo", "--plain", "--listen", "127.0.0.1:0"}
+		if code := run(ctx, Options{Args: args, Stdout: &out, Stderr: &errs}); code != exitDone {
+			t.Errorf("after %s: exit code %d: %s", after, code, errs.String())
+		}
+		mustBeEmpty(t, tmp)
+	}
 }
 
 func TestDemoRefusesWrongFlags(t *testing.T) {

@@ -2,6 +2,7 @@ package feature
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,7 +16,7 @@ const playEvent = `{"event_id":"0195-6d2b-7f4e-8a31-22c1d09e77aa","type":"play",
 
 func benchView(t testing.TB, windows []string, features ...FeatureSpec) (*Schema, *View) {
 	s := testSchema(t)
-	v, err := NewView(s, ViewSpec{Name: "v", Entity: "user", From: []freshet.EventType{"play"}, Windows: windows, Features: features, Lateness: 10 * time.Minute})
+	v, err := NewView(s, ViewSpec{Name: "v", Entity: "user", From: []freshet.EventType{"play"}, Windows: windows, Features: features, Lateness: 10 * time.Minute, Embedder: letters{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +31,8 @@ var fiveWindows = []string{"sliding 10m", "sliding 1h", "sliding 24h", "sliding 
 func fillRow(t testing.TB, s *Schema, v *View, n int) (data []byte, r *Record, last freshet.Timestamp) {
 	scratch := v.NewScratch()
 	r = s.NewRecord()
-	if err := s.Decode([]byte(playEvent), freshet.MaxTimestamp, r); err != nil {
+	withVector := strings.TrimSuffix(playEvent, "}") + `,"v":[0.25,-0.5,0.125]}`
+	if err := s.Decode([]byte(withVector), freshet.MaxTimestamp, r); err != nil {
 		t.Fatal(err)
 	}
 	gap := 25 * 24 * time.Hour

@@ -3,6 +3,7 @@ package feature
 import (
 	"encoding/hex"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,11 +27,17 @@ var goldenEvents = []string{
 	`{"event_id":"e4","type":"play","user_id":"u","content_id":"c","event_time":"2025-03-03T12:00:00.250Z","category":"é"}`,
 }
 
-func goldenRow(t testing.TB, windows []string) (*View, []byte) {
-	s, v := benchView(t, windows, everything...)
+// goldenFeatures are the views of the golden rows: their files are named by both, the basics by the window alone.
+var goldenFeatures = map[string][]FeatureSpec{"row-": basics, "row-sketches-": sketches}
+
+func goldenRow(t testing.TB, windows []string, features []FeatureSpec) (*View, []byte) {
+	s, v := benchView(t, windows, features...)
+	return v, rowOf(t, s, v, goldenEvents)
+}
+
+func rowOf(t testing.TB, s *Schema, v *View, events []string) (data []byte) {
 	scratch, r := v.NewScratch(), s.NewRecord()
-	var data []byte
-	for _, raw := range goldenEvents {
+	for _, raw := range events {
 		if err := s.Decode([]byte(raw), freshet.MaxTimestamp, r); err != nil {
 			t.Fatal(err)
 		}
@@ -39,33 +46,54 @@ func goldenRow(t testing.TB, windows []string) (*View, []byte) {
 			t.Fatal(err)
 		}
 	}
-	return v, data
+	return data
+}
+
+// manyValues is a row of n values: beyond 64 distinct has registers, written one by one; beyond about 1,700 all of them.
+func manyValues(t testing.TB, n int) (*View, []byte) {
+	s, v := benchView(t, []string{"lifetime"}, FeatureSpec{"d", "distinct(level)"}, FeatureSpec{"c", "counts(level)"}, FeatureSpec{"q", "quantile(level, 0.5)"})
+	var events []string
+	for i := range n {
+		events = append(events, fmt.Sprintf(`{"event_id":"e%d","type":"play","user_id":"u","content_id":"c","event_time":"2025-03-03T12:00:00Z","level":%d}`, i, i*i))
+	}
+	return v, rowOf(t, s, v, events)
 }
 
 // The bytes of rows are on disks: they don't change without a new version.
 func TestGoldenRows(t *testing.T) {
 	t.Parallel()
-	for name, windows := range kindsOfRows {
-		_, data := goldenRow(t, windows)
-		file := filepath.Join("testdata", "row-"+name+".hex")
-		if *update {
-			var lines strings.Builder
-			for text := hex.EncodeToString(data); text != ""; {
-				n := min(len(text), 96)
-				lines.WriteString(text[:n] + "\n")
-				text = text[n:]
-			}
-			if err := os.WriteFile(file, []byte(lines.String()), 0o644); err != nil {
-				t.Fatal(err)
-			}
+	for prefix, features := range goldenFeatures {
+		for name, windows := range kindsOfRows {
+			_, data := goldenRow(t, windows, features)
+			requireGolden(t, prefix+name, data)
 		}
-		want, err := os.ReadFile(file)
-		if err != nil {
+	}
+	_, few := manyValues(t, 70)
+	requireGolden(t, "row-70-values", few)
+	_, many := manyValues(t, 2000)
+	requireGolden(t, "row-2000-values", many)
+}
+
+func requireGolden(t *testing.T, name string, data []byte) {
+	t.Helper()
+	file := filepath.Join("testdata", name+".hex")
+	if *update {
+		var lines strings.Builder
+		for text := hex.EncodeToString(data); text != ""; {
+			n := min(len(text), 96)
+			lines.WriteString(text[:n] + "\n")
+			text = text[n:]
+		}
+		if err := os.WriteFile(file, []byte(lines.String()), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if got := hex.EncodeToString(data); got != strings.ReplaceAll(string(want), "\n", "") {
-			t.Errorf("%s: the row is\n%s, want\n%s", name, got, want)
-		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := hex.EncodeToString(data); got != strings.ReplaceAll(string(want), "\n", "") {
+		t.Errorf("%s: the row is\n%s, want\n%s", name, got, want)
 	}
 }
 
@@ -98,11 +126,16 @@ func TestDocumentedRow(t *testing.T) {
 // Whatever the bytes, reading and applying give a value or an error.
 func FuzzRow(f *testing.F) {
 	var views []*View
-	for _, name := range []string{"sliding", "tumbling", "session", "last", "lifetime"} {
-		v, data := goldenRow(f, kindsOfRows[name])
+	seed := func(v *View, data []byte) {
 		f.Add(byte(len(views)), data)
 		views = append(views, v)
 	}
+	for _, name := range []string{"sliding", "tumbling", "session", "last", "lifetime"} {
+		seed(goldenRow(f, kindsOfRows[name], basics))
+		seed(goldenRow(f, kindsOfRows[name], sketches))
+	}
+	seed(manyValues(f, 70))
+	seed(manyValues(f, 2000))
 	s := testSchema(f)
 	r := s.NewRecord()
 	if err := s.Decode([]byte(goldenEvents[3]), freshet.MaxTimestamp, r); err != nil {
@@ -123,10 +156,39 @@ func FuzzRow(f *testing.F) {
 	})
 }
 
+// What a read allocates beside numbers is what it gives away: the map, the list, the vector, their texts.
+func TestReadAllocatesResults(t *testing.T) {
+	for call, want := range map[string]float64{
+		"counts(category)": 2, "counts(seconds)": 2, "top(seconds, 3)": 1, "top(category, 3)": 2, "centroid(v)": 1, "embed(category)": 1,
+	} {
+		s, v := benchView(t, []string{"sliding 7d"}, FeatureSpec{"f", call})
+		data, r, last := fillRow(t, s, v, 30)
+		scratch := v.NewScratch()
+		r.EventTime = last
+		if n := testing.AllocsPerRun(100, func() {
+			if _, _, err := v.Apply(scratch, data, r, last); err != nil {
+				t.Fatal(err)
+			}
+		}); n > 1 {
+			t.Errorf("%s: Apply allocates %v times, want 1: the new row", call, n)
+		}
+		dst := make([]expression.Value, 0, len(v.Features()))
+		if n := testing.AllocsPerRun(100, func() {
+			if _, err := v.Read(scratch, data, last, dst); err != nil {
+				t.Fatal(err)
+			}
+		}); n > want {
+			t.Errorf("%s: Read allocates %v times, want %v", call, n, want)
+		}
+	}
+}
+
 func TestApplyAndReadAllocate(t *testing.T) {
 	for name, windows := range kindsOfRows {
 		s, v := benchView(t, windows, FeatureSpec{"n", "count()"}, FeatureSpec{"s", "sum(seconds)"}, FeatureSpec{"m", "mean(seconds)"},
-			FeatureSpec{"sl", "slope(seconds)"}, FeatureSpec{"hi", "max(seconds)"}, FeatureSpec{"since", "since_last()"})
+			FeatureSpec{"sl", "slope(seconds)"}, FeatureSpec{"hi", "max(seconds)"}, FeatureSpec{"since", "since_last()"},
+			FeatureSpec{"sd", "stddev(seconds)"}, FeatureSpec{"d", "distinct(event_time)"}, FeatureSpec{"q", "quantile(seconds, 0.9)"},
+			FeatureSpec{"dec", "decay(seconds, \"1h\")"})
 		data, r, last := fillRow(t, s, v, 30)
 		scratch := v.NewScratch()
 		r.EventTime = last

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -29,7 +31,38 @@ func testSchema(t testing.TB) *Schema {
 }
 
 // everything uses each aggregate there is, with and without conditions.
-var everything = []FeatureSpec{
+var everything = slices.Concat(basics, sketches)
+
+// sketches are the aggregates that keep more than a few numbers.
+var sketches = []FeatureSpec{
+	{"sd", "stddev(seconds)"},
+	{"va", "variance(seconds, completed)"},
+	{"sdb", "stddev(completed)"},
+	{"d", "distinct(category)"},
+	{"dx", "distinct(seconds, completed)"},
+	{"dt", "distinct(event_time)"},
+	{"c", "counts(category)"},
+	{"cx", "counts(seconds)"},
+	{"cb", "counts(completed, level > 0)"},
+	{"ct", "counts(event_time)"},
+	{"t", "top(category, 2)"},
+	{"tx", "top(seconds, 3, completed)"},
+	{"tt", "top(event_time, 256)"},
+	{"q", "quantile(seconds, 0.5)"},
+	{"qhi", "quantile(seconds, 1)"},
+	{"ql", "quantile(level, 0.25, completed)"},
+	{"dec", "decay(seconds, \"10m\")"},
+	{"decs", "decay(1, \"1s\", completed)"},
+	{"decd", "decay(level, \"7d\")"},
+	{"cen", "centroid(v)"},
+	{"cenc", "centroid(v, completed)"},
+	{"emb", "embed(category)"},
+	{"embc", "embed(content_id, completed)"},
+	{"kinds", "len(c) + d"},
+}
+
+// basics are those that keep a few numbers, or some of the events.
+var basics = []FeatureSpec{
 	{"n", "count()"},
 	{"done", "count(completed)"},
 	{"s", "sum(seconds)"},
@@ -52,6 +85,20 @@ var everything = []FeatureSpec{
 	{"sincec", "since_last(category == \"b\")"},
 	{"ratio", "s / n"},
 	{"kind", "n > 3 ? \"many\" : coalesce(f, \"none\")"},
+}
+
+// letters is an embedder for tests: a text's vector is that of its first letter.
+type letters struct{ digest freshet.Digest }
+
+func (letters) Dim() int                 { return 4 }
+func (l letters) Digest() freshet.Digest { return l.digest }
+
+func (letters) Embed(text string, dst []float32) {
+	clear(dst)
+	if text != "" {
+		angle := float64(text[0])
+		dst[0], dst[2] = float32(math.Cos(angle)), float32(math.Sin(angle))
+	}
 }
 
 func drawWindows(t *rapid.T) []string {
@@ -123,7 +170,7 @@ func TestRowsAgreeWithCompute(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		where := rapid.SampledFrom([]string{"", "coalesce(level, 0) > -3"}).Draw(t, "where")
 		v, err := NewView(schema, ViewSpec{
-			Name: "v", Entity: "user", From: []freshet.EventType{"play"}, Where: where, Windows: drawWindows(t), Features: everything,
+			Name: "v", Entity: "user", From: []freshet.EventType{"play"}, Where: where, Windows: drawWindows(t), Features: everything, Embedder: letters{},
 			Lateness: rapid.SampledFrom([]time.Duration{0, time.Second, time.Hour, 400 * 24 * time.Hour}).Draw(t, "lateness"),
 		})
 		if err != nil {
@@ -175,7 +222,7 @@ func TestOrderLeavesNoTrace(t *testing.T) {
 	schema := testSchema(t)
 	rapid.Check(t, func(t *rapid.T) {
 		v, err := NewView(schema, ViewSpec{
-			Name: "v", Entity: "user", From: []freshet.EventType{"play"}, Windows: drawWindows(t), Features: everything,
+			Name: "v", Entity: "user", From: []freshet.EventType{"play"}, Windows: drawWindows(t), Features: everything, Embedder: letters{},
 			Lateness: 400 * 24 * time.Hour,
 		})
 		if err != nil {

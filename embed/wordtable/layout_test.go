@@ -88,8 +88,8 @@ func TestOpenRefuses(t *testing.T) {
 		{"empty word", change(words, "\x00\x00"), freshet.InvalidArgument, "word 1"},
 		{"not UTF-8", change(words+1, "\xff"), freshet.InvalidArgument, "word 1"},
 		{"not sorted", change(words+1, "c"), freshet.InvalidArgument, "does not come after"},
-		{"too long", append(smallTable(), 0), freshet.InvalidArgument, "there are 75"},
-		{"too short", smallTable()[:73], freshet.InvalidArgument, "there are 73"},
+		{"too long", append(smallTable(), 0), freshet.InvalidArgument, "there are 68"},
+		{"too short", smallTable()[:66], freshet.InvalidArgument, "there are 66"},
 	} {
 		_, err := Open(c.data)
 		if freshet.CodeOf(err) != c.code || !strings.Contains(err.Error(), c.says) {

@@ -52,7 +52,7 @@ func (l *layout) bound(s span, depth, c int) int {
 // near is the most frequent word at edit distance 1 from token, the first in byte order of several; -1 if there is none
 // or the token is not five or more letters a–z. It walks the token and tries at each place what may have gone wrong there,
 // among the words that begin as the token does up to there: a few dozen searches in a span that shrinks fast, where making
-// the hundreds of candidates and looking each up would cost ten times as much.
+// the hundreds of candidates and looking up each would search the whole table hundreds of times.
 func (l *layout) near(token []byte) int {
 	if len(token) < minSpelling || len(token) > maxWord+1 || !lowerLetters(token) {
 		return -1

@@ -16,7 +16,7 @@ type scratch struct {
 const maxScratchToken = 4096
 
 // Embed fills dst, whose length must be Dim, with the vector of text: of length 1, or all zero if no word of it says
-// anything. The time is proportional to the text: about 0.2 µs for a word of the built-in table, 10 to 20 µs for one that
+// anything. The time is proportional to the text: about 0.25 µs for a word of the built-in table, 5 to 10 µs for one that
 // may be misspelled, so bound the length of texts that strangers send.
 func (t *Table) Embed(text string, dst []float32) {
 	dst = dst[:t.dim]

@@ -36,10 +36,13 @@ type Events struct {
 
 // NewEvents generates the events of seed. run goes into the ids: two runs against one server need different ones, or the
 // second would send duplicates only.
-func NewEvents(seed uint64, run uint32) *Events {
+func NewEvents(seed uint64, run uint32) *Events { return newEvents(seed, run, pool) }
+
+// newEvents makes n different events, a multiple of block.
+func newEvents(seed uint64, run uint32, n int) *Events {
 	r := random(seed, partEvents)
 	e := &Events{run: run}
-	for range pool / block {
+	for range n / block {
 		for _, k := range r.Perm(block) {
 			user := r.IntN(Users)
 			e.text = fmt.Appendf(e.text, `{"event_id":"%016x","event_time":"%s",`, 0, timeLayout)
@@ -108,7 +111,7 @@ func (e *Events) id(i int) (id [idBytes]byte) {
 func (e *Events) Size(i int) int { return len(e.template(i)) }
 
 func (e *Events) template(i int) []byte {
-	n := i % pool
+	n := i % len(e.ends)
 	begin := int32(0)
 	if n > 0 {
 		begin = e.ends[n-1]
@@ -117,7 +120,7 @@ func (e *Events) template(i int) []byte {
 }
 
 // MakesJob reports whether event i makes a job of Pipeline.
-func (e *Events) MakesJob(i int) bool { return e.jobs[i%pool] }
+func (e *Events) MakesJob(i int) bool { return e.jobs[i%len(e.jobs)] }
 
 // User is the user of event i.
-func (e *Events) User(i int) string { return userID(int(e.users[i%pool])) }
+func (e *Events) User(i int) string { return userID(int(e.users[i%len(e.users)])) }

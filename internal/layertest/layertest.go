@@ -24,7 +24,7 @@ const Module = "github.com/freshet-ml/freshet"
 type Rules struct {
 	// ThirdParties are what vocabulary-only packages may import beyond the standard library, by package path.
 	ThirdParties map[string]map[string]string
-	// Siblings are hand-offs and extension points that a package may import beside the vocabulary.
+	// Siblings are hand-offs, extension points and drivers that a package may import beside what its kind may.
 	Siblings map[string]map[string]string
 	// Goroutines are the files outside server, drivers, cli and cmd that start goroutines.
 	Goroutines map[string]string
@@ -203,6 +203,9 @@ func forbiddenInside(from, to pkg, rules Rules) string {
 			return "a layer knows nothing above it"
 		}
 	case kit:
+		if rules.Siblings[from.path][to.path] != "" {
+			return ""
+		}
 		switch to.kind {
 		case layer, driver, serverKind, cliKind, clientKind, cmd:
 			return "a kit is small and pure: no layers, no drivers, nothing above them"

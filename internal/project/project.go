@@ -97,7 +97,7 @@ func Parse(name string, text []byte) (*Project, error) {
 	if len(text) > MaxBytes {
 		return nil, freshet.Errorf(freshet.TooLarge, "%s: a project file may have at most %d bytes", name, MaxBytes)
 	}
-	r := &reader{file: name, text: text}
+	r := &reader{file: name, text: text, embedder: newBuiltin()}
 	p := &Project{Text: slices.Clone(text), Digest: digest(text)}
 	if root, ok := r.document(); ok {
 		r.project(p, root)

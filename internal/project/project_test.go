@@ -369,3 +369,48 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// Texts are embedded by the built-in table, without a word in the project file.
+func TestEmbeds(t *testing.T) {
+	t.Parallel()
+	p, err := project.Parse("freshet.yaml", []byte(`
+project: calm
+entities: { user: { key: user_id } }
+events: { search: { keys: user_id, fields: { query: string } } }
+views:
+  interest: { entity: user, from: search, window: last 5, features: { query_vector: embed(query) } }
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	view, _ := p.View("interest")
+	if f := view.Features()[0]; f.Type.String() != "vector 100" {
+		t.Errorf("%s is a %s, expected a vector 100", f.Name, f.Type)
+	}
+	scratch, record := view.NewScratch(), p.Schema.NewRecord()
+	vector := func(query string) []float64 {
+		raw := []byte(`{"event_id":"e1","type":"search","user_id":"u1","event_time":0,"query":"` + query + `"}`)
+		if err := p.Schema.Decode(raw, 0, record); err != nil {
+			t.Fatal(err)
+		}
+		row, _, err := view.Apply(scratch, nil, record, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		values, err := view.Read(scratch, row, 0, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return values[0].Vec
+	}
+	cosine := func(a, b []float64) (sum float64) {
+		for i := range a {
+			sum += a[i] * b[i]
+		}
+		return sum
+	}
+	sleep := vector("fall asleep")
+	if near, far := cosine(sleep, vector("insomnia at night")), cosine(sleep, vector("focus at work")); near <= far {
+		t.Errorf("sleep is as near to insomnia (%v) as to work (%v)", near, far)
+	}
+}

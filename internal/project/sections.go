@@ -140,7 +140,7 @@ func (r *reader) views(p *Project, n *node, schemaIsGood bool) bool {
 		if isReserved(name) {
 			r.issue(key, "%s: %s has a meaning of its own in pipelines; choose another name", path, name)
 		}
-		spec := feature.ViewSpec{Name: freshet.ViewName(name), Where: s.text("where"), Lateness: p.Lateness}
+		spec := feature.ViewSpec{Name: freshet.ViewName(name), Where: s.text("where"), Lateness: p.Lateness, Embedder: r.embedder}
 		complete := true
 		for _, k := range []string{"entity", "from", "window", "features"} {
 			complete = s.need(k) != nil && complete

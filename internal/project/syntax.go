@@ -10,6 +10,8 @@ import (
 	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/freshet-ml/freshet/embed"
 )
 
 // Limits of the syntax. The YAML library takes time quadratic in depth and width, so they are checked on its tokens.
@@ -47,10 +49,11 @@ type entry struct {
 
 // reader reads one file and gathers what is wrong with it.
 type reader struct {
-	file   string
-	text   []byte
-	root   *node // the file as a map
-	issues Errors
+	file     string
+	text     []byte
+	embedder embed.Embedder
+	root     *node // the file as a map
+	issues   Errors
 }
 
 // document reads the file as YAML; ok is false if that failed, which is then reported.

@@ -1,0 +1,5 @@
+//go:build !race
+
+package wordtable
+
+const raceDetector = false
