@@ -17,10 +17,10 @@ type benchCommand struct {
 	Echo   benchEchoCommand   `cmd:"" hidden:"" help:"Serve an HTTP echo: what the other benchmarks compare with."`
 }
 
-// benching are the flags of every benchmark. --server is never taken from the environment: it names a server to put under full
-// load, which must be meant.
+// benching are the flags of every benchmark. --server has a variable of its own: the one of the other commands names a server that
+// nobody wants under full load.
 type benching struct {
-	Server   string        `env:"-" placeholder:"URL" help:"Measure this server, which serves the bench's app, instead of one started for it."`
+	Server   string        `env:"FRESHET_BENCH_SERVER" placeholder:"URL" help:"Measure this server, which serves the bench's app, instead of one started for it."`
 	Dir      string        `placeholder:"DIR" help:"Where the temporary data folder is made: it decides which disk is measured (default: the system's temporary folder)."`
 	Seed     uint64        `default:"1" help:"Decides users, events, tables and model (default ${default})."`
 	Duration time.Duration `default:"10s" help:"Length of each run (default ${default})."`

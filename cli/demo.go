@@ -14,11 +14,11 @@ import (
 	"github.com/freshet-ml/freshet/client"
 )
 
-// demoCommand runs the example app with the traffic of its users and shows what happens. Address and data folder are never
-// taken from the environment, where those of a real server may stand.
+// demoCommand runs the example app with the traffic of its users and shows what happens. Address and data folder have
+// variables of their own: those of serve may name a real server.
 type demoCommand struct {
-	Listen   string        `env:"-" default:"127.0.0.1:8787" placeholder:"ADDR" help:"host:port to listen on; if it is taken, a free port (default ${default})."`
-	Data     string        `env:"-" placeholder:"DIR" help:"Keep what is durable in this folder (default: a temporary one, removed at the end)."`
+	Listen   string        `env:"FRESHET_DEMO_LISTEN" default:"127.0.0.1:8787" placeholder:"ADDR" help:"host:port to listen on; if it is taken, a free port (default ${default})."`
+	Data     string        `env:"FRESHET_DEMO_DATA" placeholder:"DIR" help:"Keep what is durable in this folder (default: a temporary one, removed at the end)."`
 	Rate     float64       `default:"100" placeholder:"N" help:"Events a second (default ${default})."`
 	Duration time.Duration `placeholder:"TIME" help:"End after this time (default: run until interrupted)."`
 	Plain    bool          `help:"Print a line now and then instead of a table that is redrawn; so it is without a terminal."`

@@ -33,7 +33,7 @@ func (d *demoTable) draw(s demoSnapshot) error {
 	if line := d.host.log.String(); line != "" {
 		s.Trouble = line
 	}
-	lines := demoFrame(s, d.host.describe(), width, d.colour)
+	lines := demoFrame(s, d.host.describe(), width, height, d.colour)
 	lines = lines[:min(len(lines), max(height-1, 1))] // a frame that scrolls cannot be drawn over
 	var b strings.Builder
 	if d.lines > 0 {
@@ -56,8 +56,10 @@ const (
 	red   = "31"
 )
 
-// demoFrame is the table, a line each, none wider than width.
-func demoFrame(s demoSnapshot, where string, width int, colour bool) []string {
+// demoFrame is the table, a line each, none wider than width. A low terminal shows fewer users.
+func demoFrame(s demoSnapshot, where string, width, height int, colour bool) []string {
+	const others = 15 // lines beside those of the users, with one for trouble
+	users := min(max((height-1-others)/2, 1), demoShown)
 	p := painter{width: width, colour: colour}
 	p.line(p.text(bold, "freshet demo"), p.text("", "  meditation app, 2,000 users, 300 titles  "), p.text(faint, "up "+clock(s.Uptime)))
 	p.line()
@@ -78,7 +80,7 @@ func demoFrame(s demoSnapshot, where string, width int, colour bool) []string {
 	}
 	p.line(label("release"), p.text("", firstOr(string(s.Release), "…")), p.text("", "   "+s.Model))
 	p.line()
-	for i := range demoShown {
+	for i := range users {
 		if i < len(s.Users) {
 			p.user(s.Users[i])
 		} else {

@@ -164,8 +164,8 @@ func shownSnapshot() demoSnapshot {
 func TestDemoFrameFitsEveryWidth(t *testing.T) {
 	t.Parallel()
 	for _, width := range []int{1, 5, 20, 40, 80, 120, 300} {
-		plain := demoFrame(shownSnapshot(), "http://127.0.0.1:8787", width, false)
-		coloured := demoFrame(shownSnapshot(), "http://127.0.0.1:8787", width, true)
+		plain := demoFrame(shownSnapshot(), "http://127.0.0.1:8787", width, 40, false)
+		coloured := demoFrame(shownSnapshot(), "http://127.0.0.1:8787", width, 40, true)
 		if len(plain) != len(coloured) {
 			t.Errorf("width %d: %d lines, %d in colour", width, len(plain), len(coloured))
 		}
@@ -183,6 +183,16 @@ func TestDemoFrameFitsEveryWidth(t *testing.T) {
 	}
 }
 
+func TestDemoFrameFitsTheHeight(t *testing.T) {
+	t.Parallel()
+	for _, height := range []int{18, 20, 24, 25, 26, 60} {
+		frame := demoFrame(shownSnapshot(), "http://127.0.0.1:8787", 80, height, false)
+		if len(frame) > height-1 || !strings.Contains(frame[len(frame)-1], "Ctrl-C") {
+			t.Errorf("height %d: %d lines, the last %q", height, len(frame), frame[len(frame)-1])
+		}
+	}
+}
+
 func uncoloured(line string) string {
 	for _, style := range []string{"0", bold, faint, green, red} {
 		line = strings.ReplaceAll(line, "\x1b["+style+"m", "")
@@ -192,7 +202,7 @@ func uncoloured(line string) string {
 
 func TestDemoFrameSaysWhatMatters(t *testing.T) {
 	t.Parallel()
-	frame := strings.Join(demoFrame(shownSnapshot(), "http://127.0.0.1:8787", 100, false), "\n")
+	frame := strings.Join(demoFrame(shownSnapshot(), "http://127.0.0.1:8787", 100, 40, false), "\n")
 	for _, want := range []string{
 		"1:02:03", "100 /s", "12,345 accepted", "98 /s", "p50 2.2 ms", "p99 11.0 ms", "12 h 0 min behind", "r1", "ranker@1",
 		"u0001", "+ Calm Anchor 0.50", "↑ Another Quite Long", "Tide 0.10", "/v1/status", "/metrics",

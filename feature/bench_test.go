@@ -38,7 +38,8 @@ func fillRow(t testing.TB, s *Schema, v *View, n int) (data []byte, r *Record, l
 	gap := 25 * 24 * time.Hour
 	at := benchStart
 	for i := range n {
-		r.ID, r.EventTime = freshet.EventID(fmt.Sprintf("event-%06d", i)), at
+		r.ID = freshet.EventID(fmt.Sprintf("event-%06d", i))
+		moveTo(r, at)
 		var err error
 		if data, _, err = v.Apply(scratch, data, r, at); err != nil {
 			t.Fatal(err)
@@ -49,6 +50,12 @@ func fillRow(t testing.TB, s *Schema, v *View, n int) (data []byte, r *Record, l
 		gap = max(gap, time.Second)
 	}
 	return data, r, last
+}
+
+// moveTo makes the event one of another time.
+func moveTo(r *Record, at freshet.Timestamp) {
+	r.EventTime = at
+	r.slots[timeSlot].Num = float64(at)
 }
 
 func BenchmarkApply(b *testing.B) {
@@ -66,6 +73,14 @@ func BenchmarkApply(b *testing.B) {
 		"last 1000":               {[]string{"last 1000"}, []FeatureSpec{{"recent", "last(content_id, 5)"}, {"s", "sum(seconds)"}}, time.Minute},
 		"lifetime, last 1000":     {[]string{"lifetime"}, []FeatureSpec{{"recent", "last(content_id, 1000)"}}, time.Minute},
 		"sliding 10m, slope":      {[]string{"sliding 10m"}, []FeatureSpec{{"sl", "slope(seconds)"}, {"s", "sum(level)"}}, 5 * time.Second},
+		"sliding 24h, stddev":     {[]string{"sliding 24h"}, []FeatureSpec{{"f", "stddev(seconds)"}}, time.Minute},
+		"sliding 24h, distinct":   {[]string{"sliding 24h"}, []FeatureSpec{{"f", "distinct(category)"}}, time.Minute},
+		"lifetime, distinct many": {[]string{"lifetime"}, []FeatureSpec{{"f", "distinct(event_time)"}}, time.Minute},
+		"sliding 24h, counts":     {[]string{"sliding 24h"}, []FeatureSpec{{"f", "counts(category)"}}, time.Minute},
+		"lifetime, counts of 256": {[]string{"lifetime"}, []FeatureSpec{{"f", "counts(event_time)"}}, time.Minute},
+		"sliding 24h, quantile":   {[]string{"sliding 24h"}, []FeatureSpec{{"f", "quantile(seconds, 0.9)"}}, time.Minute},
+		"lifetime, decay 7d":      {[]string{"lifetime"}, []FeatureSpec{{"f", `decay(seconds, "7d")`}}, time.Minute},
+		"last 5, embed":           {[]string{"last 5"}, []FeatureSpec{{"f", "embed(category)"}}, time.Minute},
 	} {
 		b.Run(name, func(b *testing.B) {
 			s, v := benchView(b, c.windows, c.features...)
@@ -74,7 +89,7 @@ func BenchmarkApply(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				last = last.Add(c.step)
-				r.EventTime = last
+				moveTo(r, last)
 				next, _, err := v.Apply(scratch, data, r, last)
 				if err != nil {
 					b.Fatal(err)
@@ -97,10 +112,24 @@ func BenchmarkRead(b *testing.B) {
 		"sliding 24h, one":             {[]string{"sliding 24h"}, threeMeasures[:1]},
 		"sliding 10m, slope":           {[]string{"sliding 10m"}, []FeatureSpec{{"sl", "slope(seconds)"}}},
 		"session, list of texts":       {[]string{"session 30m"}, []FeatureSpec{{"recent", "last(content_id, 5)"}}},
+		"five windows, stddev":         {fiveWindows, []FeatureSpec{{"f", "stddev(seconds)"}}},
+		"five windows, distinct":       {fiveWindows, []FeatureSpec{{"f", "distinct(category)"}}},
+		"lifetime, distinct of 1000":   {[]string{"lifetime"}, []FeatureSpec{{"f", "distinct(event_time)"}}},
+		"five windows, counts":         {fiveWindows, []FeatureSpec{{"f", "counts(category)"}}},
+		"lifetime, counts of 256":      {[]string{"lifetime"}, []FeatureSpec{{"f", "counts(event_time)"}}},
+		"lifetime, top 3 of 256":       {[]string{"lifetime"}, []FeatureSpec{{"f", "top(event_time, 3)"}}},
+		"five windows, quantile":       {fiveWindows, []FeatureSpec{{"f", "quantile(seconds, 0.9)"}}},
+		"lifetime, decay 7d":           {[]string{"lifetime"}, []FeatureSpec{{"f", `decay(seconds, "7d")`}}},
+		"five windows, decay 1h":       {fiveWindows, []FeatureSpec{{"f", `decay(seconds, "1h")`}}},
+		"five windows, centroid":       {fiveWindows, []FeatureSpec{{"f", "centroid(v)"}}},
 	} {
 		b.Run(name, func(b *testing.B) {
 			s, v := benchView(b, c.windows, c.features...)
-			data, _, last := fillRow(b, s, v, 30)
+			events := 30
+			if c.windows[0] == "lifetime" {
+				events = 1000
+			}
+			data, _, last := fillRow(b, s, v, events)
 			scratch := v.NewScratch()
 			var dst []expression.Value
 			b.ReportAllocs()

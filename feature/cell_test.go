@@ -56,7 +56,9 @@ var sketchCells = map[string]struct {
 		},
 	},
 	"embed": {
-		func() cell { return &vectorsCell{sums: make([]fixed, 4), embedder: letters{}, vector: make([]float32, 4)} },
+		func() cell {
+			return &vectorsCell{sums: make([]fixed, 4), embedder: letters{}, vector: make([]float32, 4)}
+		},
 		func(rng *rand.Rand, _ int) operand {
 			return operand{ok: true, value: expression.Value{Kind: expression.String, Str: string(rune('a' + rng.IntN(26)))}}
 		},

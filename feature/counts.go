@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/freshet-ml/freshet/feature/expression"
 )
@@ -19,9 +20,10 @@ type countsCell struct {
 	kind   expression.Kind
 	values []counted // ascending by hash, then value
 	arena  []byte
-	order  []int // of values, for top
-	text   []byte
-	ends   []int
+	// For results: places in values, and the keys of a map one behind the other, with where each begins and the last ends.
+	order []int
+	text  []byte
+	ends  []int
 }
 
 type counted struct {
@@ -103,18 +105,18 @@ func (c *countsCell) append(dst []byte, _ anchor) []byte {
 
 // counts is the map of values to their numbers. Its keys are parts of one string.
 func (c *countsCell) counts() expression.Value {
-	c.text, c.ends = c.text[:0], c.ends[:0]
+	c.text, c.ends, c.order = c.text[:0], append(c.ends[:0], 0), c.order[:0]
 	for i := range c.values {
 		c.text = appendKey(c.text, c.values[i].value)
-		c.ends = append(c.ends, len(c.text))
+		c.ends, c.order = append(c.ends, len(c.text)), append(c.order, i)
 	}
-	text, from := string(c.text), 0
-	list := make([]expression.Value, len(c.values))
-	for i, end := range c.ends {
-		list[i] = expression.Value{Kind: expression.Number, Str: text[from:end], Num: float64(c.values[i].n)}
-		from = end
+	text := string(c.text)
+	key := func(i int) string { return text[c.ends[i]:c.ends[i+1]] }
+	slices.SortFunc(c.order, func(i, j int) int { return strings.Compare(key(i), key(j)) })
+	list := make([]expression.Value, len(c.order))
+	for at, i := range c.order {
+		list[at] = expression.Value{Kind: expression.Number, Str: key(i), Num: float64(c.values[i].n)}
 	}
-	slices.SortFunc(list, func(a, b expression.Value) int { return cmp.Compare(a.Str, b.Str) })
 	return expression.Value{Kind: expression.Map, List: list}
 }
 
@@ -137,20 +139,29 @@ func appendKey(dst, value []byte) []byte {
 func (c *countsCell) top(k int) expression.Value {
 	c.order = c.order[:0]
 	for i := range c.values {
-		c.order = append(c.order, i)
-	}
-	slices.SortFunc(c.order, func(i, j int) int {
-		a, b := &c.values[i], &c.values[j]
-		if order := cmp.Compare(b.n, a.n); order != 0 {
-			return order
+		if len(c.order) == k {
+			if c.compareRanks(i, c.order[k-1]) > 0 {
+				continue
+			}
+			c.order = c.order[:k-1]
 		}
-		return compareScalars(a.value, b.value)
-	})
-	list := make([]expression.Value, min(k, len(c.order)))
-	for i := range list {
-		list[i] = valueOf(c.values[c.order[i]].value)
+		at, _ := slices.BinarySearchFunc(c.order, i, c.compareRanks)
+		c.order = slices.Insert(c.order, at, i)
+	}
+	list := make([]expression.Value, len(c.order))
+	for at, i := range c.order {
+		list[at] = valueOf(c.values[i].value)
 	}
 	return expression.Value{Kind: expression.List, List: list}
+}
+
+// compareRanks orders values by how often they came, those that came as often by themselves.
+func (c *countsCell) compareRanks(i, j int) int {
+	a, b := &c.values[i], &c.values[j]
+	if order := cmp.Compare(b.n, a.n); order != 0 {
+		return order
+	}
+	return compareScalars(a.value, b.value)
 }
 
 func (c *call) counts() (expression.Slot, error) {

@@ -211,3 +211,42 @@ func TestLateEvents(t *testing.T) {
 		})
 	}
 }
+
+func TestCallErrorsSayWhy(t *testing.T) {
+	t.Parallel()
+	s := testSchema(t)
+	for call, want := range map[string]string{
+		"stddev()":                         "stddev: it needs an argument: a number or a bool",
+		"variance(category)":               "variance: it takes a number or a bool, not string",
+		"distinct(tags)":                   "distinct: it takes a number, bool, string or time, not list of string",
+		"counts(v)":                        "counts: it takes a number, bool, string or time, not vector 3",
+		"counts(category, 3)":              "counts: the condition must be a bool, not int",
+		"top(category)":                    "top: it needs the length, a whole number from 1 to 256, as argument 2",
+		"top(category, 257)":               "top: the length 257 must be a whole number from 1 to 256, written out",
+		"top(category, 1.5)":               "top: the length 1.5 must be a whole number from 1 to 256, written out",
+		"top(category, level)":             "top: the length level must be a whole number from 1 to 256, written out",
+		"quantile(seconds)":                "quantile: it needs a number or a bool and which quantile, such as 0.95",
+		"quantile(seconds, completed)":     "quantile: completed is no quantile; it must be a number from 0 to 1, written out",
+		"quantile(category, 0.5)":          "quantile: it takes a number or a bool, not string",
+		"quantile(seconds, 0.5, true, 1)":  "quantile: 4 arguments are too many",
+		"decay(seconds)":                   "decay: it needs a number or a bool and a half-life, such as \"7d\"",
+		"decay(seconds, 7)":                "decay: the half-life 7 must be a text, such as \"7d\"",
+		"decay(seconds, \"401d\")":         "decay: half-life: duration 401d: expected 1s to 400d",
+		"decay(at, \"1d\")":                "decay: it takes a number or a bool, not time",
+		"centroid(tags)":                   "centroid: it takes a vector, not list of string",
+		"embed(level)":                     "embed: it takes a string, not int",
+		"embed()":                          "embed: it needs an argument: a string",
+		"last(category, 0)":                "last: the length 0 must be a whole number from 1 to 1000, written out",
+		"counts(category) == counts(tags)": "counts: it takes",
+		"top(category, 2) + 1":             "+ needs two numbers, not list of string and int",
+		"counts(category) + 1":             "+ needs two numbers, not map and int",
+		"distinct(count())":                "count looks at all events of a window",
+	} {
+		_, err := NewView(s, viewSpec(func(v *ViewSpec) {
+			v.From, v.Features, v.Embedder = []freshet.EventType{"play"}, []FeatureSpec{{"f", call}}, letters{}
+		}))
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", call, err, want)
+		}
+	}
+}

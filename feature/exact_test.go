@@ -154,3 +154,37 @@ func TestFixedOf(t *testing.T) {
 		}
 	})
 }
+
+func TestVarianceAgainstBig(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		xs := rapid.SliceOfN(summand(), 2, 30).Draw(t, "xs")
+		if rapid.Bool().Draw(t, "all equal") {
+			for i := range xs {
+				xs[i] = xs[0]
+			}
+		}
+		c := numbersCell{needs: numbersNeeds{counts: true, squares: true}}
+		sum, squares := new(big.Int), new(big.Int)
+		for _, x := range xs {
+			c.add(&operand{ok: true, num: x}, &occurrence{})
+			exact := exactInt(x)
+			sum.Add(sum, exact)
+			squares.Add(squares, new(big.Int).Mul(exact, exact))
+		}
+		n := big.NewInt(int64(len(xs)))
+		num := new(big.Int).Mul(n, squares)
+		num.Sub(num, new(big.Int).Mul(sum, sum))
+		den := new(big.Int).Mul(n, new(big.Int).Sub(n, big.NewInt(1)))
+		got, ok := c.variance()
+		if !ok {
+			t.Fatal("there is no variance")
+		}
+		requireBits(t, "variance", got, nearest(num, den.Lsh(den, 2*fractionBits)))
+	})
+	one := numbersCell{needs: numbersNeeds{counts: true, squares: true}}
+	one.add(&operand{ok: true, num: 1}, &occurrence{})
+	if _, ok := one.variance(); ok {
+		t.Error("one number has a variance")
+	}
+}

@@ -3,14 +3,14 @@ package feature
 import "math/bits"
 
 // exp2 is 2^(f/2^64) for a fraction f, in units of 2^-63: from 2^63 to below 2^64. It is integer arithmetic, hence the same
-// on every machine, which math.Exp2 is not; the error is below 2^-59.
+// on every machine, which math.Exp2 is not. It is never too large, and too small by less than 2^-60.
 func exp2(f uint64) uint64 {
 	const (
 		ln2       = 0xb17217f7d1cf79ab // all in units of 2^-64
 		tableBits = 4
 	)
-	// The highest bits are looked up. The rest is 2^z = e^y with y = z·ln 2 < 0.0434, by the series Σ yⁿ/n!: the ninth power is
-	// below 2^-59.
+	// The highest bits are looked up. The rest is e^y with y < ln 2 / 16, by the series Σ yⁿ/n!, of which what follows the
+	// tenth power does not count.
 	base := sixteenths[f>>(64-tableBits)]
 	y, _ := bits.Mul64(f&(1<<(64-tableBits)-1), ln2)
 	series := uint64(0)

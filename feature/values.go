@@ -174,8 +174,24 @@ func compareScalars(a, b []byte) int {
 		t, _, _ := readBytes(b[1:])
 		return bytes.Compare(s, t)
 	}
-	v, w := valueOf(a), valueOf(b)
-	return cmp.Compare(v.Num, w.Num)
+	return cmp.Compare(numberIn(a), numberIn(b))
+}
+
+// numberIn is what valueOf gives as Num.
+func numberIn(value []byte) float64 {
+	switch b := value[1:]; value[0] {
+	case tagWhole:
+		i, _ := binary.Varint(b)
+		return float64(i)
+	case tagFloat:
+		return math.Float64frombits(binary.LittleEndian.Uint64(b))
+	case tagTrue:
+		return 1
+	case tagTime:
+		t, _ := binary.Uvarint(b)
+		return float64(t)
+	}
+	return 0
 }
 
 // appendOperand writes the value of an input whose values are of that kind.

@@ -2,9 +2,11 @@ package feature
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -248,4 +250,69 @@ func TestOrderLeavesNoTrace(t *testing.T) {
 			t.Fatalf("rows differ:\n%x\n%x", got, want)
 		}
 	})
+}
+
+// The same with more values than are kept one by one, over tiles that are rolled up many times.
+func TestManyValues(t *testing.T) {
+	t.Parallel()
+	schema := testSchema(t)
+	features := []FeatureSpec{
+		{"sd", "stddev(seconds)"}, {"d", "distinct(level)"}, {"dc", "distinct(level, completed)"}, {"c", "counts(level)"}, {"cc", "counts(level, completed)"},
+		{"t", "top(level, 5)"}, {"q", "quantile(seconds, 0.9)"}, {"dec", "decay(seconds, \"6h\")"}, {"decs", "decay(seconds, \"1m\")"},
+	}
+	for i, windows := range [][]string{
+		{"sliding 10m", "sliding 1h", "sliding 24h", "sliding 7d", "sliding 30d"}, {"sliding 24h"}, {"tumbling 7d"}, {"session 6h"}, {"last 700"}, {"lifetime"},
+	} {
+		t.Run(windows[0], func(t *testing.T) {
+			t.Parallel()
+			v, err := NewView(schema, ViewSpec{
+				Name: "v", Entity: "user", From: []freshet.EventType{"play"}, Windows: windows, Features: features, Lateness: 400 * 24 * time.Hour,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			rng := rand.New(rand.NewPCG(uint64(i), 7))
+			var log []HistoricEvent
+			for n := range 1500 {
+				r := schema.NewRecord()
+				raw := fmt.Sprintf(`{"event_id":"e%d","type":"play","user_id":"u","content_id":"c","event_time":%d,"level":%d,"seconds":%v,"completed":%v}`,
+					n, 1_741_003_200_000-int64(rng.ExpFloat64()*float64(2*day)), int(rng.ExpFloat64()*300), rng.NormFloat64()*100, n%2 == 0)
+				if err := schema.Decode([]byte(raw), freshet.MaxTimestamp, r); err != nil {
+					t.Fatal(err)
+				}
+				log = append(log, HistoricEvent{Record: r})
+			}
+			// Nearly in order: some are up to a fifth of the log too early or too late.
+			slices.SortFunc(log, func(a, b HistoricEvent) int { return cmp.Compare(a.Record.EventTime, b.Record.EventTime) })
+			for range 200 {
+				a := rng.IntN(len(log))
+				b := min(a+rng.IntN(300), len(log)-1)
+				log[a], log[b] = log[b], log[a]
+			}
+			setMaxima(log)
+			s := v.NewScratch()
+			var data []byte
+			last := freshet.Timestamp(0)
+			for n, e := range log {
+				if data, _, err = v.Apply(s, data, e.Record, e.MaxEventTime); err != nil {
+					t.Fatal(err)
+				}
+				last = max(last, e.Record.EventTime)
+				if n%250 != 249 {
+					continue
+				}
+				for _, later := range []time.Duration{0, 7 * time.Minute, 30 * time.Hour} {
+					got, err := v.Read(s, data, last.Add(later), nil)
+					if err != nil {
+						t.Fatal(err)
+					}
+					want, err := v.Compute(s, log[:n+1], last.Add(later), false, nil)
+					if err != nil {
+						t.Fatal(err)
+					}
+					requireSame(t, fmt.Sprintf("after event %d, %s later", n, later), v, got, want)
+				}
+			}
+		})
+	}
 }

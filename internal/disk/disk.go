@@ -72,6 +72,7 @@ type DB struct {
 	pebble *pebble.DB
 	lock   *pebble.Lock
 	seed   uint64
+	opened atomic.Bool
 	closed atomic.Bool
 	fatal  fatal
 	stalls stalls
@@ -97,12 +98,13 @@ func Open(dir string, o *Options) (*DB, error) {
 	}
 	d := &DB{lock: lock}
 	d.fatal.stop = o.OnFatal
-	if d.pebble, err = pebble.Open(dir, d.pebbleOptions(fs, o)); err != nil {
+	if d.pebble, err = pebble.Open(dir, d.pebbleOptions(watchedFS{fs, d.writeFailed}, o)); err != nil {
 		return nil, d.abandon(freshet.Errorf(freshet.Internal, "data folder %s: %w", dir, err))
 	}
 	if d.seed, err = readOrWriteMeta(d.pebble); err != nil {
 		return nil, d.abandon(freshet.Errorf("", "data folder %s: %w", dir, err))
 	}
+	d.opened.Store(true)
 	return d, nil
 }
 

@@ -128,6 +128,31 @@ func TestFailedSyncIsFatal(t *testing.T) {
 	// Not closed: the process would be gone.
 }
 
+func TestFailedLogWriteIsFatalBeforeItPanics(t *testing.T) {
+	t.Parallel()
+	broken, full := atomic.Bool{}, errors.New("no space")
+	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if broken.Load() && op.Kind == errorfs.OpFileWrite && strings.HasSuffix(op.Path, ".log") {
+			return full
+		}
+		return nil
+	}))
+	got := make(chan error, 1)
+	d, err := Open("data", &Options{FS: fs, OnFatal: func(err error) { got <- err }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken.Store(true)
+	// Written behind: the caller hears nothing, and the next one that writes would panic under Pebble's locks.
+	if err := d.Pebble().Set([]byte("pk"), []byte("v"), pebble.NoSync); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-got; !errors.Is(err, full) {
+		t.Errorf("OnFatal got %v", err)
+	}
+	// Not closed: the process would be gone.
+}
+
 func TestFailedFlushIsFatal(t *testing.T) {
 	t.Parallel()
 	broken := atomic.Bool{}

@@ -50,3 +50,10 @@ func (d *DB) backgroundError(err error) {
 		d.Fail(err)
 	}
 }
+
+// writeFailed hears of failed writes and syncs. While the store is opened or closed they are errors of that call.
+func (d *DB) writeFailed(err error) {
+	if d.opened.Load() && !d.closed.Load() {
+		d.Fail(err)
+	}
+}

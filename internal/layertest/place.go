@@ -21,6 +21,7 @@ const (
 	clientKind kind = "client"
 	cmd        kind = "main"
 	example    kind = "example"
+	system     kind = "test of the whole" // below test/: only tests, from outside
 	unknown    kind = "unknown"
 )
 
@@ -75,6 +76,8 @@ func place(dir string) pkg {
 		p.kind = cmd
 	case head == "examples":
 		p.kind = example
+	case head == "test":
+		p.kind = system
 	}
 	if (p.kind == handOff || p.kind == extension) && len(elements) > 1 {
 		p.parent = head

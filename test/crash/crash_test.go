@@ -10,7 +10,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -36,14 +35,14 @@ func TestKill(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
-	binary, project, data := build(t), writeProject(t), filepath.Join(t.TempDir(), "data")
+	project, data := writeProject(t), filepath.Join(t.TempDir(), "data")
 	s := newSender(rng, freshet.TimestampOf(time.Now()))
 	for round := range kills {
 		s.invent(perRound)
 		if round%3 == 2 {
-			startAndKillAtOnce(t, binary, project, data, rng)
+			startAndKillAtOnce(t, project, data, rng)
 		}
-		p := start(t, binary, project, data)
+		p := start(t, project, data)
 		t.Logf("round %d: ready %s after the start, %d events acknowledged, %d not", round, p.ready.Round(time.Millisecond), len(s.acked), len(s.pending)-perRound)
 		s.repeat(t, p.c, 200)
 		// Most kills hit the server among its requests, some while it still makes predictions of them.
@@ -62,7 +61,7 @@ func TestKill(t *testing.T) {
 		})
 		sending.Wait()
 	}
-	p := start(t, binary, project, data)
+	p := start(t, project, data)
 	s.send(t.Context(), p.c)
 	if len(s.pending) > 0 {
 		t.Fatalf("%d events were not acknowledged by a server that lives: %v", len(s.pending), s.failure)
@@ -75,22 +74,10 @@ func TestKill(t *testing.T) {
 	t.Logf("%d events in all, %d were sent again because no answer had come, %d of these had been kept", len(s.acked), s.resent, s.known)
 }
 
-// build makes the binary.
-func build(t *testing.T) string {
-	t.Helper()
-	binary := filepath.Join(t.TempDir(), "freshet")
-	cmd := exec.Command("go", "build", "-o", binary, "github.com/freshet-ml/freshet/cmd/freshet")
-	cmd.Env = append(cmd.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
-	return binary
-}
-
 // startAndKillAtOnce kills the server while it starts: also recovery may be interrupted.
-func startAndKillAtOnce(t *testing.T, binary, project, data string, rng *rand.Rand) {
+func startAndKillAtOnce(t *testing.T, project, data string, rng *rand.Rand) {
 	t.Helper()
-	p := launch(t, binary, project, data)
+	p := launch(t, project, data)
 	time.Sleep(time.Duration(rng.Int64N(int64(150 * time.Millisecond)))) // the moment of the kill
 	p.kill(t)
 }

@@ -55,10 +55,16 @@ type process struct {
 }
 
 // launch starts a server and does not wait for it.
-func launch(t *testing.T, binary, project, data string) *process {
+func launch(t *testing.T, project, data string) *process {
+	t.Helper()
+	return launchAs(t, binary(t), "serve", "--project", project, "--data", data, "--listen", "127.0.0.1:0", "--visibility", "1s")
+}
+
+// launchAs starts a server by a command line.
+func launchAs(t *testing.T, command string, args ...string) *process {
 	t.Helper()
 	p := &process{errors: &strings.Builder{}}
-	p.cmd = exec.Command(binary, "serve", "--project", project, "--data", data, "--listen", "127.0.0.1:0", "--visibility", "1s")
+	p.cmd = exec.Command(command, args...)
 	p.cmd.Stderr = p.errors
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
@@ -78,10 +84,18 @@ func launch(t *testing.T, binary, project, data string) *process {
 }
 
 // start starts a server and waits until it is ready.
-func start(t *testing.T, binary, project, data string) *process {
+func start(t *testing.T, project, data string) *process {
 	t.Helper()
 	began := time.Now()
-	p := launch(t, binary, project, data)
+	p := launch(t, project, data)
+	p.await(t)
+	p.ready = time.Since(began)
+	return p
+}
+
+// await waits until a server that was launched is ready.
+func (p *process) await(t *testing.T) {
+	t.Helper()
 	p.output.Scan()
 	_, url, found := strings.Cut(p.output.Text(), "listens on ")
 	if !found {
@@ -93,8 +107,6 @@ func start(t *testing.T, binary, project, data string) *process {
 		t.Fatal(err)
 	}
 	p.poll(t, "ready", func() error { return p.c.Ready(t.Context()) })
-	p.ready = time.Since(began)
-	return p
 }
 
 // kill ends the process as the kernel does when memory is out.
