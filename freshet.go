@@ -5,6 +5,7 @@ package freshet
 
 import (
 	"fmt"
+	"math"
 	"net/url"
 	"strconv"
 	"strings"
@@ -51,8 +52,11 @@ func (t Timestamp) Time() time.Time { return time.UnixMilli(int64(t)).UTC() }
 // Add shifts t by d, which is truncated to whole milliseconds.
 func (t Timestamp) Add(d time.Duration) Timestamp { return t + Timestamp(d.Milliseconds()) }
 
-// Sub is the distance from u to t.
-func (t Timestamp) Sub(u Timestamp) time.Duration { return time.Duration(t-u) * time.Millisecond }
+// Sub is the distance from u to t; the longest there is, some 292 years, if it is longer.
+func (t Timestamp) Sub(u Timestamp) time.Duration {
+	const longest = Timestamp(math.MaxInt64 / int64(time.Millisecond))
+	return time.Duration(max(-longest, min(t-u, longest))) * time.Millisecond
+}
 
 const timestampLayout = "2006-01-02T15:04:05.000Z"
 

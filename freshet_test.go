@@ -37,6 +37,18 @@ func TestParseTimestamp(t *testing.T) {
 	}
 }
 
+func TestTimestampSub(t *testing.T) {
+	t.Parallel()
+	if got := freshet.Timestamp(1500).Sub(250); got != 1250*time.Millisecond {
+		t.Errorf("1500 ms less 250 ms is %s", got)
+	}
+	// 8,029 years are more than a Duration holds.
+	far := freshet.MaxTimestamp.Sub(freshet.MinTimestamp)
+	if back := freshet.MinTimestamp.Sub(freshet.MaxTimestamp); far < 292*365*24*time.Hour || back != -far {
+		t.Errorf("from end to end %s, back %s", far, back)
+	}
+}
+
 func TestTimestampText(t *testing.T) {
 	t.Parallel()
 	at := freshet.Timestamp(1_741_003_200_007)

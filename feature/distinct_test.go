@@ -40,6 +40,9 @@ func TestDistinctNumbers(t *testing.T) {
 		value = appendNumber(value[:0], float64(i))
 		c.offer(hashOf(value))
 		n := float64(i + 1)
+		if i > 2*maxExact && i%100 != 0 {
+			continue
+		}
 		if got := c.count(); n <= maxExact && got != n || math.Abs(got-n) > 0.06*n {
 			t.Fatalf("%v distinct numbers are %v", n, got)
 		}

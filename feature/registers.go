@@ -37,12 +37,12 @@ const (
 func (r *registers) append(dst []byte) []byte {
 	n := 0
 	for _, rank := range r {
-		if rank > 0 {
-			n++
+		if rank == 0 {
+			continue
 		}
-	}
-	if n > maxSparse {
-		return r.pack(append(dst, 0))
+		if n++; n > maxSparse {
+			return r.pack(append(dst, 0))
+		}
 	}
 	dst = appendUvarint(dst, uint64(n))
 	last := -1
@@ -57,8 +57,8 @@ func (r *registers) append(dst []byte) []byte {
 
 // pack writes four registers into three bytes.
 func (r *registers) pack(dst []byte) []byte {
-	for i := 0; i < len(r); i += 4 {
-		w := uint32(r[i]) | uint32(r[i+1])<<rankBits | uint32(r[i+2])<<(2*rankBits) | uint32(r[i+3])<<(3*rankBits)
+	for rest := r[:]; len(rest) >= 4; rest = rest[4:] {
+		w := uint32(rest[0]) | uint32(rest[1])<<rankBits | uint32(rest[2])<<(2*rankBits) | uint32(rest[3])<<(3*rankBits)
 		dst = append(dst, byte(w), byte(w>>8), byte(w>>16))
 	}
 	return dst
@@ -90,18 +90,16 @@ func (r *registers) unpack(b []byte) (rest []byte, ok bool) {
 	if len(b) < packed {
 		return nil, false
 	}
-	for i := 0; i < len(r); i += 4 {
+	var highest uint8
+	for q := r[:]; len(q) >= 4 && len(b) >= 3; q, b = q[4:], b[3:] {
 		w := uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16
-		b = b[3:]
-		for j := range 4 {
-			rank := uint8(w >> (j * rankBits) & rankMask)
-			if rank > maxRank {
-				return nil, false
-			}
-			r[i+j] = max(r[i+j], rank)
-		}
+		q[0] = max(q[0], uint8(w&rankMask))
+		q[1] = max(q[1], uint8(w>>rankBits&rankMask))
+		q[2] = max(q[2], uint8(w>>(2*rankBits)&rankMask))
+		q[3] = max(q[3], uint8(w>>(3*rankBits)))
+		highest = max(highest, q[0], q[1], q[2], q[3])
 	}
-	return b, true
+	return b, highest <= maxRank
 }
 
 // estimate is the number of distinct hashes, rounded: the estimator of Ertl (New cardinality estimation algorithms for

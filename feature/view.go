@@ -33,8 +33,8 @@ type ViewSpec struct {
 	// long session views keep sessions; other views don't depend on it.
 	Lateness time.Duration
 	Features []FeatureSpec
-	// Embedder makes the vectors of embed(text); nil: the view may not embed. It is not asked for the same text twice in
-	// short order if it remembers (embed.Cached).
+	// Embedder makes the vectors of embed(text); nil: the view may not embed. It is asked for each event anew, so that one
+	// that takes its time stands behind an embed.Cache.
 	Embedder embed.Embedder
 }
 

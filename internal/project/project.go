@@ -75,7 +75,7 @@ func Load(path string) (*Project, error) {
 func find(path string) (string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return "", freshet.Errorf(freshet.NotFound, "project file: %w; name it with --project, or make one with freshet init", err)
+		return "", freshet.Errorf(freshet.NotFound, "project file: %w; name it, or its folder, with --project", err)
 	}
 	if !info.IsDir() {
 		return path, nil
@@ -86,7 +86,7 @@ func find(path string) (string, error) {
 	}
 	others, err := filepath.Glob(filepath.Join(path, "*.yaml"))
 	if err != nil || len(others) != 1 {
-		return "", freshet.Errorf(freshet.NotFound, "project file: %s holds no %s; name the file with --project, or make one with freshet init", path, FileName)
+		return "", freshet.Errorf(freshet.NotFound, "project file: %s holds no %s; name the file with --project", path, FileName)
 	}
 	return others[0], nil
 }
