@@ -3,8 +3,10 @@ package feature
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -140,4 +142,34 @@ func TestCellsForgetOrderAndPanes(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Whatever the bytes, a cell takes them or refuses them; what it writes of those it took, it reads back to the same.
+func FuzzCells(f *testing.F) {
+	names := slices.Sorted(maps.Keys(sketchCells))
+	at := anchor{time: 1_741_003_200_000}
+	for i, name := range names {
+		rng := rand.New(rand.NewPCG(1, 1))
+		for _, n := range []int{0, 1, 5, 100, 3000} {
+			c := sketchCells[name].make()
+			for range n {
+				x := sketchCells[name].draw(rng, 5000)
+				c.add(&x, &occurrence{time: at.time + rng.Int64N(100*day)})
+			}
+			f.Add(byte(i), c.append(nil, at))
+		}
+	}
+	f.Fuzz(func(t *testing.T, kind byte, b []byte) {
+		c, again := sketchCells[names[int(kind)%len(names)]].make(), sketchCells[names[int(kind)%len(names)]].make()
+		if _, ok := c.absorb(b, at); !ok {
+			return
+		}
+		written := c.append(nil, at)
+		if rest, ok := again.absorb(written, at); !ok || len(rest) > 0 {
+			t.Fatalf("%x is not read back", written)
+		}
+		if got := again.append(nil, at); !bytes.Equal(got, written) {
+			t.Fatalf("%x is read back as %x", written, got)
+		}
+	})
 }

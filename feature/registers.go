@@ -33,18 +33,18 @@ const (
 )
 
 // append writes the number of registers that are not 0, then these: for each the distance of its index from the one before,
-// and its rank. If there are more than maxSparse, a 0 and all of them.
+// and its rank; or all of them if that are more than maxSparse.
 func (r *registers) append(dst []byte) []byte {
 	n := 0
 	for _, rank := range r {
-		if rank == 0 {
-			continue
-		}
-		if n++; n > maxSparse {
-			return r.pack(append(dst, 0))
+		if rank > 0 {
+			n++
 		}
 	}
 	dst = appendUvarint(dst, uint64(n))
+	if n > maxSparse {
+		return r.pack(dst)
+	}
 	last := -1
 	for i, rank := range r {
 		if rank > 0 {
@@ -66,7 +66,7 @@ func (r *registers) pack(dst []byte) []byte {
 
 func (r *registers) absorb(b []byte) (rest []byte, ok bool) {
 	n, rest, ok := readUvarint(b)
-	if ok && n == 0 {
+	if ok && n > maxSparse {
 		return r.unpack(rest)
 	}
 	index := uint64(0)
