@@ -22,6 +22,7 @@ type benchCommand struct {
 type benching struct {
 	Server   string        `env:"FRESHET_BENCH_SERVER" placeholder:"URL" help:"Measure this server, which serves the bench's app, instead of one started for it."`
 	Dir      string        `placeholder:"DIR" help:"Where the temporary data folder is made: it decides which disk is measured (default: the system's temporary folder)."`
+	Profiles string        `placeholder:"ADDR" help:"Let the server answer Go's runtime profiles on this loopback host:port meanwhile (default: none)."`
 	Seed     uint64        `default:"1" help:"Decides users, events, tables and model (default ${default})."`
 	Duration time.Duration `default:"10s" help:"Length of each run (default ${default})."`
 	Warmup   time.Duration `default:"1s" help:"Load before each run that is not counted (default ${default})."`

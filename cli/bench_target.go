@@ -22,10 +22,11 @@ import (
 // benchTarget is the server under test: a child process that serves the bench's app from a temporary folder, or a server
 // that runs already.
 type benchTarget struct {
-	url    string // once it is started
-	addr   string // host:port of url
-	folder string // temporary; "" for a server that runs already
-	child  *benchChild
+	profiles string // where the server answers profiles; "" for nowhere
+	url      string // once it is started
+	addr     string // host:port of url
+	folder   string // temporary; "" for a server that runs already
+	child    *benchChild
 }
 
 func newBenchTarget(o benching, sh *shell) (*benchTarget, error) {
@@ -43,14 +44,14 @@ func newBenchTarget(o benching, sh *shell) (*benchTarget, error) {
 	if err := benchapp.Write(folder, o.Seed); err != nil {
 		return nil, errors.Join(freshet.Errorf(freshet.Internal, "write the bench's app: %w", err), os.RemoveAll(folder))
 	}
-	return &benchTarget{folder: folder}, nil
+	return &benchTarget{folder: folder, profiles: o.Profiles}, nil
 }
 
 // start starts the server, if it is ours, and waits until it is ready.
 func (t *benchTarget) start(ctx context.Context) error {
 	if t.folder != "" {
 		child, err := startBenchChild(ctx, "serve", "--project", t.folder, "--data", filepath.Join(t.folder, "data"),
-			"--listen", "127.0.0.1:0", "--log-level", "warn")
+			"--listen", "127.0.0.1:0", "--log-level", "warn", "--profiles", t.profiles)
 		if err != nil {
 			return err
 		}

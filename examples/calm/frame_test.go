@@ -8,7 +8,6 @@ import (
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/feature"
 	"github.com/freshet-ml/freshet/feature/expression"
-	"github.com/freshet-ml/freshet/internal/project"
 	"github.com/freshet-ml/freshet/internal/release"
 )
 
@@ -75,10 +74,12 @@ func (f *frame) inputs(t *testing.T, content freshet.Key) []float64 {
 	return inputs
 }
 
-func (f *frame) views(uses []project.ViewUse, e freshet.Entity) {
-	for _, u := range uses {
-		copy(f.slots[u.Base:u.Base+u.Width], f.read(u.View, e, f.at))
+func (f *frame) views(uses release.ViewUses, e freshet.Entity) {
+	var all []expression.Value
+	for _, v := range uses.Views {
+		all = append(all, f.read(v, e, f.at)...)
 	}
+	uses.Fill(all, f.slots)
 }
 
 // sameNumber compares with a relative difference; a missing value equals a missing value only. Below 1e-6 the
