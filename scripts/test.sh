@@ -79,5 +79,5 @@ echo "go test $race ./..."
 {
 	go test $race ./... 2>&1
 	echo $? >"$log"
-} | grep -v "no test files"
+} | grep --line-buffered -v "no test files"
 exit "$(cat "$log")"
