@@ -14,6 +14,7 @@
 //	o  offsets through which jobs were emitted  jobqueue/diskqueue
 //	p  predictions                      predictionstore/diskpredictions
 //	r  the release that is live         server
+//	t  rows of push tables              tablestore/disktables
 //
 // What must survive a crash is written with pebble.Sync. pebble.NoSync is for derived state that carries its own offset
 // in the same batch: such writes may be lost even when only the process dies.
@@ -43,6 +44,7 @@ const (
 	PrefixEmitted     = 'o'
 	PrefixPredictions = 'p'
 	PrefixRelease     = 'r'
+	PrefixTables      = 't'
 )
 
 const (
@@ -88,7 +90,7 @@ func Open(dir string, o *Options) (*DB, error) {
 	if fs == nil {
 		fs = vfs.Default
 	}
-	if err := fs.MkdirAll(dir, 0o755); err != nil {
+	if err := makeFolder(fs, dir); err != nil {
 		return nil, freshet.Errorf(freshet.Internal, "data folder %s: %w", dir, err)
 	}
 	lock, err := pebble.LockDirectory(dir, fs)

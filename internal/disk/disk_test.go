@@ -56,6 +56,22 @@ func TestOpenAgain(t *testing.T) {
 	}
 }
 
+// The data folder may lie in folders that are not there yet either.
+func TestNewFoldersSurviveACrash(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewCrashableMem()
+	d := mustOpen(t, "/var/lib/freshet", &Options{FS: fs})
+	if err := d.Pebble().Set([]byte("pk"), []byte("v"), pebble.Sync); err != nil {
+		t.Fatal(err)
+	}
+	d = mustOpen(t, "/var/lib/freshet", &Options{FS: fs.CrashClone(vfs.CrashCloneCfg{})})
+	_, closer, err := d.Pebble().Get([]byte("pk"))
+	if err != nil {
+		t.Fatalf("after a crash: %v", err)
+	}
+	closer.Close()
+}
+
 func TestOnlyOneServer(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -144,7 +160,7 @@ func TestFailedLogWriteIsFatalBeforeItPanics(t *testing.T) {
 	}
 	broken.Store(true)
 	// Written behind: the caller hears nothing, and the next one that writes would panic under Pebble's locks.
-	if err := d.Pebble().Set([]byte("pk"), []byte("v"), pebble.NoSync); err != nil {
+	if err := d.Pebble().Set([]byte("pk"), make([]byte, 100<<10), pebble.NoSync); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-got; !errors.Is(err, full) {

@@ -1,0 +1,34 @@
+package disk
+
+import "github.com/cockroachdb/pebble/v2/vfs"
+
+// makeFolder creates dir and the parents that it lacks, and syncs the folder in which each of them stands: without that, a
+// crash of the machine may take a new folder with everything that was synced in it.
+func makeFolder(fs vfs.FS, dir string) error {
+	if _, err := fs.Stat(dir); err == nil {
+		return nil
+	}
+	parent := fs.PathDir(dir)
+	if parent == dir { // the root
+		return fs.MkdirAll(dir, 0o755)
+	}
+	if err := makeFolder(fs, parent); err != nil {
+		return err
+	}
+	if err := fs.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	return syncFolder(fs, parent)
+}
+
+func syncFolder(fs vfs.FS, dir string) error {
+	f, err := fs.OpenDir(dir)
+	if err != nil {
+		return err
+	}
+	err = f.Sync()
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	return err
+}
