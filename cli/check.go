@@ -101,7 +101,11 @@ func summarize(p *project.Project) overview {
 		o.Views = append(o.Views, named{string(v.Name()), fmt.Sprintf("of %s: %s", v.Entity(), strings.Join(names, ", "))})
 	}
 	for _, t := range p.Tables {
-		o.Tables = append(o.Tables, named{string(t.Name), fmt.Sprintf("of %s: %s from %s", t.Entity, plural(len(t.Spec.Columns), "column"), t.File)})
+		from := "from " + t.File
+		if t.Push {
+			from = "by push"
+		}
+		o.Tables = append(o.Tables, named{string(t.Name), fmt.Sprintf("of %s: %s %s", t.Entity, plural(len(t.Spec.Columns), "column"), from)})
 	}
 	for _, m := range p.Models {
 		o.Models = append(o.Models, named{string(m.Name), m.Path})

@@ -17,6 +17,8 @@ type serveCommand struct {
 	Data    string `default:"./data" placeholder:"DIR" help:"The folder for everything durable; made if it is not there (default ${default})."`
 	Listen  string `default:"127.0.0.1:8787" placeholder:"ADDR" help:"host:port to listen on; port 0 takes a free one (default ${default})."`
 
+	Offline string `placeholder:"DIR" help:"The folder for events that have left the log, as Parquet files (default: offline in --data)."`
+
 	Profiles string `placeholder:"ADDR" help:"A loopback host:port for Go's runtime profiles (default: none)."`
 
 	LogFormat string     `enum:"text,json" default:"text" help:"How to log: text or json (default ${default})."`
@@ -26,6 +28,8 @@ type serveCommand struct {
 	Memory        bytesFlag     `placeholder:"SIZE" group:"limits" help:"Feature rows kept in memory, such as 512MB (default 256MB)."`
 	Backlog       int           `placeholder:"N" group:"limits" help:"Events or jobs that may wait before events are refused with 429 (default 1000000)."`
 	DedupeHorizon time.Duration `placeholder:"TIME" group:"limits" help:"How long an event_id is remembered (default 24h)."`
+	LogRetention  time.Duration `default:"168h" placeholder:"TIME" group:"limits" help:"How long the log keeps events before they are moved to the offline store; 0 keeps all (default ${default})."`
+	LogSize       bytesFlag     `placeholder:"SIZE" group:"limits" help:"Size of the log above which younger events are moved, too, such as 10GB (default: none)."`
 	Visibility    time.Duration `placeholder:"TIME" group:"limits" help:"After this a job whose worker died is given to another (default 15s)."`
 	Attempts      int           `placeholder:"N" group:"limits" help:"Tries at a job before it becomes a dead letter (default 5)."`
 	MaxBody       bytesFlag     `placeholder:"SIZE" group:"limits" help:"Largest request body as sent (default 8MB)."`
@@ -56,7 +60,7 @@ func (c *serveCommand) Validate() error {
 	}{
 		{"workers", int64(c.Workers)}, {"backlog", int64(c.Backlog)}, {"attempts", int64(c.Attempts)},
 		{"max-depth", int64(c.MaxDepth)}, {"max-events", int64(c.MaxEvents)}, {"max-conns", int64(c.MaxConns)},
-		{"dedupe-horizon", int64(c.DedupeHorizon)}, {"visibility", int64(c.Visibility)},
+		{"dedupe-horizon", int64(c.DedupeHorizon)}, {"log-retention", int64(c.LogRetention)}, {"visibility", int64(c.Visibility)},
 		{"header-timeout", int64(c.HeaderTimeout)}, {"body-timeout", int64(c.BodyTimeout)}, {"drain-timeout", int64(c.DrainTimeout)},
 	} {
 		if limit.value < 0 {
@@ -101,6 +105,9 @@ func (c *serveCommand) options(sh *shell) server.Options {
 		Listen:        c.Listen,
 		Profiles:      c.Profiles,
 		DedupeHorizon: c.DedupeHorizon,
+		LogRetention:  c.LogRetention,
+		LogBytes:      int64(c.LogSize),
+		Offline:       c.Offline,
 		HotBytes:      int64(c.Memory),
 		Visibility:    c.Visibility,
 		Attempts:      c.Attempts,
@@ -109,6 +116,9 @@ func (c *serveCommand) options(sh *shell) server.Options {
 		Runtimes:      sh.runtimes,
 		Logger:        c.logger(sh),
 		OnFatal:       sh.fatal,
+	}
+	if o.LogRetention == 0 {
+		o.LogRetention = -1 // the server's way to say: keep all
 	}
 	o.API.MaxBody = int64(c.MaxBody)
 	o.API.MaxUnpacked = int64(c.MaxUnpacked)

@@ -7,6 +7,7 @@ package eventlog
 
 import (
 	"context"
+	"errors"
 
 	"github.com/freshet-ml/freshet"
 )
@@ -38,6 +39,16 @@ type Record struct {
 	MaxEventTime freshet.Timestamp
 }
 
+// ErrTrimmed is returned, wrapped in an error of code NotFound, by a read that begins below the first record that the log
+// still has.
+var ErrTrimmed = errors.New("trimmed")
+
+// Trimmed is the error of a read of partition from an offset below start, for drivers.
+func Trimmed(partition freshet.Partition, from, start freshet.Offset) error {
+	return freshet.Errorf(freshet.NotFound, "event log: partition %d begins at offset %d, what is before, such as %d, has been %w",
+		partition, start, from, ErrTrimmed)
+}
+
 // Driver stores events. It does not validate, retry or log. All methods may be called concurrently.
 type Driver interface {
 	// Append puts the entries at the end of their partitions (freshet.PartitionOf of each entity's key), all or none,
@@ -51,11 +62,17 @@ type Driver interface {
 	// they are appended nevertheless.
 	Append(ctx context.Context, entries []Entry) ([]Appended, error)
 	// Read appends to dst the durable records of partition from offset on (≥ 1), in order: at most limit of them, fewer
-	// once it has some MiB, at least one if there is one. It returns dst unchanged if there are none. The records' bytes
-	// belong to the caller.
+	// once it has some MiB, at least one if there is one. It returns dst unchanged if there are none, and ErrTrimmed if
+	// from is below Start. The records' bytes belong to the caller.
 	Read(ctx context.Context, dst []Record, partition freshet.Partition, from freshet.Offset, limit int) ([]Record, error)
 	// Head is the offset of the last durable record of partition, 0 if it is empty.
 	Head(partition freshet.Partition) freshet.Offset
+	// Trim forgets the oldest records of partition: those at or before through, as far as whole pieces of the driver's
+	// storage hold nothing else, and never the last record. Offsets go on counting, and what is forgotten stays so after
+	// a restart or comes back as a whole: there is never a gap. Read of an offset below Start returns ErrTrimmed.
+	Trim(ctx context.Context, partition freshet.Partition, through freshet.Offset) error
+	// Start is the offset of the first record of partition that is still there; 1 if none is.
+	Start(partition freshet.Partition) freshet.Offset
 	// Wait returns when Head(partition) ≥ offset, or with ctx's error.
 	Wait(ctx context.Context, partition freshet.Partition, offset freshet.Offset) error
 	// Close ends all waiting calls with an Unavailable error, which every call of Append, Read and Wait returns from

@@ -55,8 +55,8 @@ func (l *Log) count(out []Appended) {
 }
 
 // Read appends to dst the durable records of partition from offset on, in order, and returns dst unchanged if there are
-// none. It reads at most limit of them, and fewer where they are large: Head says whether more are there. Offsets below 1 read
-// from the first.
+// none. It reads at most limit of them, and fewer where they are large: Head says whether more are there. Offsets below 1
+// are 1. Returns ErrTrimmed, with code NotFound, if the log no longer has that one.
 func (l *Log) Read(ctx context.Context, dst []Record, partition freshet.Partition, from freshet.Offset, limit int) ([]Record, error) {
 	if err := checkPartition(partition); err != nil {
 		return dst, err
@@ -65,6 +65,23 @@ func (l *Log) Read(ctx context.Context, dst []Record, partition freshet.Partitio
 		return dst, nil
 	}
 	return l.d.Read(ctx, dst, partition, max(from, 1), limit)
+}
+
+// Trim forgets the oldest records of partition, at or before through: as many as the driver can, never the last one.
+// Whoever still needs them must have copied them before.
+func (l *Log) Trim(ctx context.Context, partition freshet.Partition, through freshet.Offset) error {
+	if err := checkPartition(partition); err != nil {
+		return err
+	}
+	return l.d.Trim(ctx, partition, through)
+}
+
+// Start is the offset of the first record of partition that the log still has; 1 if it has none.
+func (l *Log) Start(partition freshet.Partition) freshet.Offset {
+	if checkPartition(partition) != nil {
+		return 1
+	}
+	return l.d.Start(partition)
 }
 
 // Head is the offset of the last durable record of partition, 0 if it is empty.

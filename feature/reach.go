@@ -11,3 +11,6 @@ func (v *View) Since(at freshet.Timestamp) freshet.Timestamp {
 	}
 	return since
 }
+
+// Sessions says whether the view has a session window: then what an event does depends on the order of the log.
+func (v *View) Sessions() bool { return v.kind == session }

@@ -73,6 +73,14 @@ step "gofmt" formatted
 step "go vet" go vet ./...
 step "staticcheck" go tool staticcheck ./...
 step "go build (static)" static_build
+# The clients of other systems that the tests let talk to the server; made once, in the user's cache folder.
+printf '%-28s' "python clients"
+began=$(date +%s)
+if sh test/clients/venv.sh >"$log" 2>&1; then
+	echo "ok  $(($(date +%s) - began)) s"
+else
+	echo "none, their tests are skipped: $(tail -n 1 "$log")"
+fi
 echo "go test $race ./..."
 # Packages are shown as they end: this is the long step.
 # shellcheck disable=SC2086 # race is one flag or none

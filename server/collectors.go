@@ -9,6 +9,7 @@ import (
 	"github.com/freshet-ml/freshet/internal/receiver"
 	"github.com/freshet-ml/freshet/internal/telemetry"
 	"github.com/freshet-ml/freshet/jobqueue"
+	"github.com/freshet-ml/freshet/tablestore"
 )
 
 // collectors show what the hand-offs and the receiver count when somebody scrapes.
@@ -19,6 +20,7 @@ func (s *Server) collectors() []prometheus.Collector {
 			telemetry.Metric[eventlog.Stats]{Name: "freshet_log_duplicates_total", Help: "Events that the log had already.", Value: func(x eventlog.Stats) float64 { return float64(x.Duplicates) }},
 			telemetry.Metric[eventlog.Stats]{Name: "freshet_log_groups_total", Help: "Group commits, one fsync each.", Value: func(x eventlog.Stats) float64 { return float64(x.Groups) }},
 		),
+		telemetry.Func("freshet_offline_events", "Events moved to the offline store since the start.", func() float64 { return float64(s.offline.Stored()) }),
 		telemetry.Funcs(s.features.Stats,
 			telemetry.Metric[featurestore.Stats]{Name: "freshet_rows_applied_total", Help: "Feature rows written.", Value: func(x featurestore.Stats) float64 { return float64(x.RowsApplied) }},
 			telemetry.Metric[featurestore.Stats]{Name: "freshet_checkpoints_total", Help: "Checkpoints of partitions.", Value: func(x featurestore.Stats) float64 { return float64(x.Checkpoints) }},
@@ -30,6 +32,10 @@ func (s *Server) collectors() []prometheus.Collector {
 			telemetry.Metric[jobqueue.Stats]{Name: "freshet_jobs_leased", Help: "Jobs in work.", Value: func(x jobqueue.Stats) float64 { return float64(x.Leased) }},
 			telemetry.Metric[jobqueue.Stats]{Name: "freshet_dead_letters", Help: "Jobs that ended without a prediction.", Value: func(x jobqueue.Stats) float64 { return float64(x.Dead) }},
 			telemetry.Metric[jobqueue.Stats]{Name: "freshet_jobs_oldest_seconds", Help: "Age of the oldest job that waits or is in work.", Value: s.oldest},
+		),
+		telemetry.Funcs(s.tables.Stats,
+			telemetry.Metric[tablestore.Stats]{Name: "freshet_table_rows_written_total", Help: "Rows of push tables kept, deletions included.", Value: func(x tablestore.Stats) float64 { return float64(x.Written) }},
+			telemetry.Metric[tablestore.Stats]{Name: "freshet_table_rows_historic_total", Help: "Pushed rows not kept because a newer one was there.", Value: func(x tablestore.Stats) float64 { return float64(x.Historic) }},
 		),
 		telemetry.Funcs(s.receiver.Streams,
 			telemetry.Metric[[]receiver.Stream]{Name: "freshet_receiver_events_total", Help: "Events applied to the rows.", Value: sum(func(x receiver.Stream) uint64 { return x.Events })},

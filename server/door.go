@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/freshet-ml/freshet/internal/api"
+	"github.com/freshet-ml/freshet/internal/pushtable"
 	"github.com/freshet-ml/freshet/internal/reader"
 	"github.com/freshet-ml/freshet/internal/receiver"
 	"github.com/freshet-ml/freshet/jobqueue"
@@ -13,7 +14,7 @@ import (
 
 func (s *Server) openDoor(values *reader.Reader) {
 	s.api = api.New(api.Deps{
-		Live: s.live, Log: s.log, Rows: s.features, Values: values, Jobs: s.jobs, Predictions: s.predictions,
+		Live: s.live, Log: s.log, Rows: s.features, Values: values, Tables: pushtable.New(s.tables), Jobs: s.jobs, Predictions: s.predictions,
 		Predictor: s.orchestrator,
 		Streams:   &streams{receiver: s.receiver, jobs: s.jobs, backlog: uint64(s.o.Backlog), now: s.o.Now},
 		Ready:     readiness{s.receiver},

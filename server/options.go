@@ -2,8 +2,11 @@ package server
 
 import (
 	"log/slog"
+	"path/filepath"
 	"runtime"
 	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/internal/api"
@@ -24,10 +27,16 @@ type Options struct {
 	API api.Options // limits of the door
 
 	DedupeHorizon time.Duration // how long an event id is remembered. Defaults to 24 h
-	HotBytes      int64         // rows kept in memory. Defaults to 256 MB
-	Visibility    time.Duration // after which a job whose worker died is given to another. Defaults to 15 s
-	Attempts      int           // at a job before it becomes a dead letter. Defaults to 5
-	Backlog       int           // events or jobs that may wait before the door answers 429. Defaults to 1,000,000
+	// LogRetention is how long the log keeps events before they are moved to the offline store. Defaults to 7 d; negative:
+	// it keeps all.
+	LogRetention time.Duration
+	LogBytes     int64  // size of the log above which younger events are moved, too. Defaults to none
+	Offline      string // folder of the offline store. Defaults to "offline" in Data
+
+	HotBytes   int64         // rows kept in memory. Defaults to 256 MB
+	Visibility time.Duration // after which a job whose worker died is given to another. Defaults to 15 s
+	Attempts   int           // at a job before it becomes a dead letter. Defaults to 5
+	Backlog    int           // events or jobs that may wait before the door answers 429. Defaults to 1,000,000
 	// Workers is how many jobs are in work at once. Defaults to half the cores, at least one: the other half keeps
 	// the door and the features fresh while there is more to predict than time.
 	Workers int
@@ -38,6 +47,8 @@ type Options struct {
 	// OnFatal is called when the disk failed in a way after which nothing may be acknowledged. It must end the process.
 	// Defaults to a panic.
 	OnFatal func(error)
+
+	fs vfs.FS // that Data lies in; nil: the operating system's. Tests make it fail and forget
 }
 
 // Runtimes are the kinds of models that come with Freshet.
@@ -58,6 +69,12 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Backlog == 0 {
 		o.Backlog = 1_000_000
+	}
+	if o.LogRetention == 0 {
+		o.LogRetention = 7 * 24 * time.Hour
+	}
+	if o.Offline == "" {
+		o.Offline = filepath.Join(o.Data, offlineFolder)
 	}
 	if o.Workers == 0 {
 		o.Workers = max(1, runtime.GOMAXPROCS(0)/2)

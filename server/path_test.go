@@ -76,6 +76,7 @@ var shopFiles = map[string]string{
 
 // world is a whole path over memory drivers, in a bubble.
 type world struct {
+	log *eventlog.Log
 	*orchestration.Orchestrator
 	t    *testing.T
 	ids  int
@@ -103,7 +104,7 @@ func newWorld(t *testing.T, files map[string]string) *world {
 	live.Store(rel)
 	log, features := eventlog.New(memlog.New(nil)), featurestore.New(memfeatures.New())
 	jobs, predictions := jobqueue.New(memqueue.New(), nil), predictionstore.New(mempredictions.New(), nil)
-	w := &world{t: t, Orchestrator: orchestration.New(orchestration.Deps{
+	w := &world{t: t, log: log, Orchestrator: orchestration.New(orchestration.Deps{
 		Live: live, Log: log, Features: features, Reader: reader.New(features, log), Jobs: jobs, Predictions: predictions,
 		Models: serving.New(prometheus.NewRegistry()), Metrics: orchestration.NewMetrics(prometheus.NewRegistry()),
 	}, orchestration.Options{Workers: 2})}
@@ -134,7 +135,7 @@ func (w *world) send(kind freshet.EventType, user, item, fields string) {
 		payload = fmt.Sprintf(`{"type":%q,"user_id":%q,"item_id":%q%s}`, kind, user, item, fields)
 		entities = append(entities, freshet.Entity{Kind: "item", Key: freshet.Key(item)})
 	}
-	_, err := w.Log.Append(w.t.Context(), []eventlog.Entry{{
+	_, err := w.log.Append(w.t.Context(), []eventlog.Entry{{
 		Event:    freshet.Event{ID: freshet.EventID(fmt.Sprint("e", w.ids)), Type: kind, EventTime: now, IngestTime: now, Payload: []byte(payload)},
 		Entities: entities,
 	}})

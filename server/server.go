@@ -19,8 +19,10 @@ import (
 	"github.com/freshet-ml/freshet/featurestore/diskfeatures"
 	"github.com/freshet-ml/freshet/internal/api"
 	"github.com/freshet-ml/freshet/internal/disk"
+	"github.com/freshet-ml/freshet/internal/history"
 	"github.com/freshet-ml/freshet/internal/orchestration"
 	"github.com/freshet-ml/freshet/internal/project"
+	"github.com/freshet-ml/freshet/internal/pushtable"
 	"github.com/freshet-ml/freshet/internal/reader"
 	"github.com/freshet-ml/freshet/internal/receiver"
 	"github.com/freshet-ml/freshet/internal/release"
@@ -28,8 +30,12 @@ import (
 	"github.com/freshet-ml/freshet/internal/telemetry"
 	"github.com/freshet-ml/freshet/jobqueue"
 	"github.com/freshet-ml/freshet/jobqueue/diskqueue"
+	"github.com/freshet-ml/freshet/offlinestore"
+	"github.com/freshet-ml/freshet/offlinestore/diroffline"
 	"github.com/freshet-ml/freshet/predictionstore"
 	"github.com/freshet-ml/freshet/predictionstore/diskpredictions"
+	"github.com/freshet-ml/freshet/tablestore"
+	"github.com/freshet-ml/freshet/tablestore/disktables"
 )
 
 // Server is one Freshet: all roles in one process, on embedded storage.
@@ -42,10 +48,12 @@ type Server struct {
 
 	db           *disk.DB
 	log          *eventlog.Log
+	offline      *offlinestore.Store
 	features     *featurestore.Store
 	hot          *diskfeatures.Store
 	jobs         *jobqueue.Queue
 	predictions  *predictionstore.Store
+	tables       *tablestore.Store
 	live         *release.Live
 	receiver     *receiver.Receiver
 	orchestrator *orchestration.Orchestrator
@@ -90,10 +98,11 @@ func (s *Server) open(ctx context.Context) error {
 	if err := s.openRelease(ctx, p, models); err != nil {
 		return err
 	}
-	s.receiver = receiver.New(s.log, s.features, s.jobs, s.live, receiver.Options{Now: s.o.Now, Logger: s.o.Logger})
-	values := reader.New(s.features, s.log)
+	past := history.New(s.log, s.offline)
+	s.receiver = receiver.New(past, s.features, s.jobs, s.live, receiver.Options{Now: s.o.Now, Logger: s.o.Logger})
+	values := reader.New(s.features, past)
 	s.orchestrator = orchestration.New(orchestration.Deps{
-		Live: s.live, Log: s.log, Features: s.features, Reader: values, Jobs: s.jobs, Predictions: s.predictions,
+		Live: s.live, Log: past, Features: s.features, Reader: values, Tables: pushtable.New(s.tables), Jobs: s.jobs, Predictions: s.predictions,
 		Models: models, Metrics: orchestration.NewMetrics(s.registry),
 	}, orchestration.Options{Workers: s.o.Workers, Now: s.o.Now, Logger: s.o.Logger})
 	s.openDoor(values)
@@ -126,7 +135,7 @@ func (s *Server) listenOn(option, address string) (net.Listener, error) {
 }
 
 func (s *Server) openDisk() error {
-	db, err := disk.Open(s.o.Data, &disk.Options{OnFatal: s.o.OnFatal})
+	db, err := disk.Open(s.o.Data, &disk.Options{FS: s.o.fs, OnFatal: s.o.OnFatal})
 	if err != nil {
 		return err
 	}
@@ -143,6 +152,13 @@ func (s *Server) openHandOffs() error {
 	s.log = eventlog.New(events)
 	s.onClose("event log", s.log.Close)
 
+	old, err := diroffline.Open(s.o.Offline, nil)
+	if err != nil {
+		return err
+	}
+	s.offline = offlinestore.New(old)
+	s.onClose("offline store", s.offline.Close)
+
 	s.hot = diskfeatures.New(s.db.Pebble(), &diskfeatures.Options{HotBytes: s.o.HotBytes})
 	s.features = featurestore.New(s.hot)
 	s.onClose("feature store", s.features.Close)
@@ -156,6 +172,9 @@ func (s *Server) openHandOffs() error {
 
 	s.predictions = predictionstore.New(diskpredictions.New(s.db), &predictionstore.Options{Now: s.o.Now})
 	s.onClose("prediction store", s.predictions.Close)
+
+	s.tables = tablestore.New(disktables.New(s.db), &tablestore.Options{Now: s.o.Now})
+	s.onClose("table store", s.tables.Close)
 	return nil
 }
 
@@ -205,6 +224,9 @@ func (s *Server) Run(ctx context.Context) error {
 	orchestration := &part{name: "orchestration", run: s.orchestrator.Run}
 	door := &part{name: "door", run: func(ctx context.Context) error { return s.api.Serve(ctx, s.listener) }}
 	parts := []*part{receiver, orchestration, door}
+	if s.o.LogRetention > 0 {
+		parts = append(parts, &part{name: "archive", run: s.archiver().Run})
+	}
 	if s.profiles != nil {
 		parts = append(parts, &part{name: "profiles", run: func(ctx context.Context) error { return profiles(ctx, s.profiles) }})
 	}

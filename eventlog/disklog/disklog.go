@@ -60,6 +60,8 @@ type Log struct {
 var (
 	_ eventlog.Driver         = (*Log)(nil)
 	_ eventlog.GroupCommitter = (*Log)(nil)
+	_ eventlog.Selector       = (*Log)(nil)
+	_ eventlog.Sizer          = (*Log)(nil)
 )
 
 // New opens the log in db, which must stay open until the log is closed. There must be one Log of a DB at a time.
@@ -91,33 +93,46 @@ func New(db *disk.DB, o *Options) (*Log, error) {
 	return l, nil
 }
 
-// recover reads where each partition ends: its last block says all.
+// recover reads where each partition begins and ends: its first and its last block say all.
 func (l *Log) recover() error {
 	for i := range l.partitions {
-		head, maxEventTime, err := lastBlock(l.disk.Pebble(), freshet.Partition(i))
-		if err != nil {
+		if err := l.recoverPartition(freshet.Partition(i)); err != nil {
 			return err
 		}
-		p := &l.partitions[i]
-		p.assigned, p.maxEventTime = head, maxEventTime
-		p.head.Store(uint64(head))
 	}
 	return nil
 }
 
-func lastBlock(db *pebble.DB, p freshet.Partition) (freshet.Offset, freshet.Timestamp, error) {
-	it, err := db.NewIter(&pebble.IterOptions{LowerBound: blockKey(p, 0), UpperBound: blockKey(p+1, 0)})
+func (l *Log) recoverPartition(number freshet.Partition) error {
+	p := &l.partitions[number]
+	p.start.Store(1)
+	it, err := l.disk.Pebble().NewIter(&pebble.IterOptions{LowerBound: blockKey(number, 0), UpperBound: blockKey(number+1, 0)})
 	if err != nil {
-		return 0, 0, freshet.Errorf(freshet.Internal, "event log: partition %d: %w", p, err)
+		return partitionError(number, err)
 	}
 	defer it.Close()
-	if !it.Last() {
+	if !it.First() {
 		if err := it.Error(); err != nil {
-			return 0, 0, freshet.Errorf(freshet.Internal, "event log: partition %d: %w", p, err)
+			return partitionError(number, err)
 		}
-		return 0, 0, nil
+		return nil
 	}
-	return readBlockEnd(it, p)
+	start, err := blockKeyOffset(it.Key())
+	if err != nil {
+		return err
+	}
+	it.Last()
+	if err := it.Error(); err != nil {
+		return partitionError(number, err)
+	}
+	head, maxEventTime, err := readBlockEnd(it, number)
+	if err != nil {
+		return err
+	}
+	p.assigned, p.maxEventTime = head, maxEventTime
+	p.start.Store(uint64(start))
+	p.head.Store(uint64(head))
+	return nil
 }
 
 func readBlockEnd(it *pebble.Iterator, p freshet.Partition) (freshet.Offset, freshet.Timestamp, error) {

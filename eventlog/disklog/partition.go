@@ -16,7 +16,9 @@ type partition struct {
 	assigned     freshet.Offset
 	maxEventTime freshet.Timestamp
 
-	head atomic.Uint64 // the last durable offset
+	head  atomic.Uint64 // the last durable offset
+	start atomic.Uint64 // the first that has not been trimmed, of a block
+	trims sync.Mutex    // held while trimming
 
 	mu      sync.Mutex
 	changed chan struct{} // closed when head rises; nil while nobody waits

@@ -24,6 +24,9 @@ func (l *Log) Read(ctx context.Context, dst []eventlog.Record, partition freshet
 	default:
 	}
 	from = max(from, 1)
+	if start := l.Start(partition); from < start {
+		return dst, eventlog.Trimmed(partition, from, start)
+	}
 	head := l.Head(partition)
 	if from > head || limit <= 0 {
 		return dst, nil
@@ -62,6 +65,10 @@ func (l *Log) readDisk(ctx context.Context, dst []eventlog.Record, partition fre
 		return dst, partitionError(partition, err)
 	}
 	defer it.Close()
+	// Only now: what the iterator does not see any more was trimmed before it was made.
+	if start := l.Start(partition); from < start {
+		return dst, eventlog.Trimmed(partition, from, start)
+	}
 	out := dst
 	size := 0
 	for ok := it.SeekLT(blockKey(partition, from+1)); ok && limit > 0 && size < maxReadBytes; ok = it.Next() {

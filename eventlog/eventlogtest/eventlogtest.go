@@ -62,6 +62,10 @@ func Run(t *testing.T, make func() Harness) {
 		{"Reopen", testReopen},
 		{"ReopenKeepsDuplicates", testReopenKeepsDuplicates},
 		{"ReopenKeepsMaxEventTime", testReopenKeepsMaxEventTime},
+		{"Trim", testTrim},
+		{"ReopenTrimmed", testReopenTrimmed},
+		{"TrimWhileReading", testTrimWhileReading},
+		{"Select", testSelect},
 		{"RandomOperations", testRandomOperations},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -1,5 +1,5 @@
 // Package memlog is an event log in memory: for tests, for simulation, and for a server that may forget everything when
-// it stops. It keeps all records and starts no goroutine, so it may be used inside a testing/synctest bubble. It never
+// it stops. It keeps all records until they are trimmed and starts no goroutine, so it may be used inside a testing/synctest bubble. It never
 // writes to disk.
 package memlog
 
@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,7 +35,8 @@ type Log struct {
 }
 
 type partition struct {
-	records      []eventlog.Record // record i has offset i+1
+	records      []eventlog.Record // record i has offset trimmed+i+1
+	trimmed      freshet.Offset    // the last one that was
 	maxEventTime freshet.Timestamp
 	changed      chan struct{} // closed at the next append or at Close; nil while nobody waits
 }
@@ -102,7 +104,7 @@ func (p *partition) append(e freshet.Event, entity freshet.Entity) freshet.Offse
 	return p.head()
 }
 
-func (p *partition) head() freshet.Offset { return freshet.Offset(len(p.records)) }
+func (p *partition) head() freshet.Offset { return p.trimmed + freshet.Offset(len(p.records)) }
 
 func (p *partition) wake() {
 	if p.changed != nil {
@@ -122,15 +124,48 @@ func (l *Log) Read(ctx context.Context, dst []eventlog.Record, partition freshet
 		return dst, errClosed
 	}
 	p := &l.partitions[partition]
+	if from = max(from, 1); from <= p.trimmed {
+		return dst, eventlog.Trimmed(partition, from, p.trimmed+1)
+	}
 	read := 0
-	for o := max(from, 1); o <= p.head() && limit > 0 && read < maxReadBytes; o++ {
-		r := p.records[o-1]
+	for o := from; o <= p.head() && limit > 0 && read < maxReadBytes; o++ {
+		r := p.records[o-p.trimmed-1]
 		r.Event.Payload = bytes.Clone(r.Event.Payload)
 		dst = append(dst, r)
 		read += len(r.Event.Payload)
 		limit--
 	}
 	return dst, nil
+}
+
+// Trim implements eventlog.Driver.
+func (l *Log) Trim(ctx context.Context, partition freshet.Partition, through freshet.Offset) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return errClosed
+	}
+	p := &l.partitions[partition]
+	if len(p.records) == 0 {
+		return nil
+	}
+	through = min(through, p.head()-1)
+	if through <= p.trimmed {
+		return nil
+	}
+	p.records = slices.Clone(p.records[through-p.trimmed:]) // lets go of the memory of the others
+	p.trimmed = through
+	return nil
+}
+
+// Start implements eventlog.Driver.
+func (l *Log) Start(partition freshet.Partition) freshet.Offset {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.partitions[partition].trimmed + 1
 }
 
 // Head implements eventlog.Driver.

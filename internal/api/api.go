@@ -93,6 +93,7 @@ type Deps struct {
 	Log         Log
 	Rows        Rows
 	Values      Values
+	Tables      Tables
 	Jobs        Jobs
 	Predictions Predictions
 	Predictor   Predictor

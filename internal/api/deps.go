@@ -9,9 +9,12 @@ import (
 	"github.com/freshet-ml/freshet/eventlog"
 	"github.com/freshet-ml/freshet/feature"
 	"github.com/freshet-ml/freshet/feature/expression"
+	"github.com/freshet-ml/freshet/internal/pushtable"
 	"github.com/freshet-ml/freshet/internal/release"
+	"github.com/freshet-ml/freshet/internal/table"
 	"github.com/freshet-ml/freshet/internal/telemetry"
 	"github.com/freshet-ml/freshet/jobqueue"
+	"github.com/freshet-ml/freshet/tablestore"
 )
 
 // Live is the pointer to the release that serves (release.Live).
@@ -61,6 +64,12 @@ type Predictor interface {
 	Predict(ctx context.Context, rel *release.Opened, req release.Request) (freshet.Prediction, error)
 }
 
+// Tables reads and writes push tables (pushtable.Tables).
+type Tables interface {
+	Find(ctx context.Context, spec *table.Spec, key freshet.Key, dst []expression.Value) (row pushtable.Row, ok bool, err error)
+	Put(ctx context.Context, spec *table.Spec, ties tablestore.Ties, rows ...pushtable.Row) (stored []bool, err error)
+}
+
 // Streams tells how far the receiver is.
 type Streams interface {
 	Streams() []StreamStatus
@@ -92,7 +101,7 @@ type Ready interface {
 }
 
 func (d *Deps) check() {
-	if d.Live == nil || d.Log == nil || d.Rows == nil || d.Values == nil || d.Jobs == nil || d.Predictions == nil ||
+	if d.Live == nil || d.Log == nil || d.Rows == nil || d.Values == nil || d.Tables == nil || d.Jobs == nil || d.Predictions == nil ||
 		d.Predictor == nil || d.Streams == nil || d.Ready == nil {
 		panic("api: a dependency is missing")
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/feature"
 	"github.com/freshet-ml/freshet/feature/expression"
+	"github.com/freshet-ml/freshet/internal/project"
 	"github.com/freshet-ml/freshet/internal/release"
 	"github.com/freshet-ml/freshet/internal/table"
 )
@@ -85,6 +86,18 @@ func (a *API) postFeatures(w *response, r *http.Request) error {
 			for _, l := range group.lookups {
 				if at, ok := l.table.Find(key); ok {
 					values[l.column*len(asked.Entities)+row] = l.table.Value(at, l.from)
+				}
+			}
+			for _, p := range group.pushed {
+				found, ok, err := a.deps.Tables.Find(r.Context(), p.spec, key, scratch[:0])
+				if err != nil {
+					return err
+				}
+				if !ok {
+					continue
+				}
+				for _, pick := range p.picks {
+					values[pick.column*len(asked.Entities)+row] = found.Values[pick.value]
 				}
 			}
 		}
@@ -184,6 +197,13 @@ type group struct {
 	width   int   // features of all views
 	picks   []pick
 	lookups []lookup
+	pushed  []*pushed
+}
+
+// pushed are the columns of one push table.
+type pushed struct {
+	spec  *table.Spec
+	picks []pick
 }
 
 // pick takes a feature of a view into a column.
@@ -221,6 +241,9 @@ func (c *columns) add(rel *release.Opened, name string) error {
 		}
 		if !slices.Contains(names, part) {
 			return unknownFeature(name, "table "+owner+" has no column "+clip(part, 64), part, names)
+		}
+		if t.Push {
+			return c.addPushed(rel, t, slices.Index(names, part))
 		}
 		return c.addColumn(rel, t.Name, t.Entity, part)
 	}
@@ -278,6 +301,21 @@ func (c *columns) addColumn(rel *release.Opened, name freshet.TableName, kind fr
 	}
 	g.lookups = append(g.lookups, lookup{table: t, from: from, column: len(c.names)})
 	c.names = append(c.names, string(name)+"."+column)
+	return nil
+}
+
+func (c *columns) addPushed(rel *release.Opened, t project.Table, column int) error {
+	g, err := c.group(rel, t.Entity)
+	if err != nil {
+		return err
+	}
+	at := slices.IndexFunc(g.pushed, func(p *pushed) bool { return p.spec.Name == t.Name })
+	if at < 0 {
+		g.pushed = append(g.pushed, &pushed{spec: &t.Spec})
+		at = len(g.pushed) - 1
+	}
+	g.pushed[at].picks = append(g.pushed[at].picks, pick{value: column, column: len(c.names)})
+	c.names = append(c.names, string(t.Name)+"."+t.Spec.Columns[column].Name)
 	return nil
 }
 

@@ -53,6 +53,8 @@ GET  /v1/users/{user}/predictions          predictions that were stored
 POST /v1/predict/{pipeline}                a prediction now
 GET  /v1/status  /v1/streams               how the server does
 GET  /v1/dead-letters                      jobs that failed
+POST /get-online-features  /push           for Feast's clients
+GET  /FeatureGroup/{name}                  for SageMaker's
 GET  /healthz  /readyz  /metrics           for machines
 GET  /openapi.yaml                         all of it, in full
 `, a.deps.Version, project, id))

@@ -38,6 +38,29 @@ func (a *API) readJSON(w *response, r *http.Request, v any) error {
 	return nil
 }
 
+// readForeign reads a request's body into v as the servers do whose protocols we speak: whatever content type it says, and
+// without a word about keys that v does not have. What v keeps of the text is a copy.
+func (a *API) readForeign(w *response, r *http.Request, v any) error {
+	sent, err := a.readBody(w, r)
+	if err != nil {
+		return err
+	}
+	defer a.returnBody(sent)
+	if len(bytes.TrimLeft(sent.buf, spaces)) == 0 {
+		return freshet.Errorf(freshet.InvalidArgument, "the body is empty; expected a JSON object")
+	}
+	if err := checkDepth(sent.buf, 0, a.o.MaxDepth); err != nil {
+		return err
+	}
+	if err := checkSyntax(sent.buf); err != nil {
+		return err
+	}
+	if err := json.Unmarshal(sent.buf, v); err != nil {
+		return decodeError(err)
+	}
+	return nil
+}
+
 // decodeError puts encoding/json's errors into our words.
 func decodeError(err error) error {
 	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {

@@ -69,37 +69,55 @@ type rejectedError struct {
 
 func (e *rejectedError) Unwrap() error { return e.error }
 
-// fail writes the problem document (RFC 9457) for err, unless an answer is on its way already.
-func (a *API) fail(w *response, r *http.Request, err error) {
+// verdict is what an error means for the answer, whatever form that has.
+type verdict struct {
+	err    error
+	code   freshet.Code
+	status int
+	shut   bool   // the connection is closed afterwards
+	detail string // what the client is told; nothing of it for a fault of the server
+}
+
+// judge says what err means, logs a fault of the server, and sets the headers that answers of any form have.
+func (a *API) judge(w *response, r *http.Request, err error) verdict {
 	err = ofContext(r, err)
-	code := freshet.CodeOf(err)
-	status, shut := statusOf(code), false
+	v := verdict{err: err, code: freshet.CodeOf(err)}
+	v.status = statusOf(v.code)
 	if s, ok := errors.AsType[*statusError](err); ok {
-		status, shut = s.status, s.close
+		v.status, v.shut = s.status, s.close
 	}
-	detail := err.Error()
-	if code == freshet.Internal {
+	v.detail = err.Error()
+	if v.code == freshet.Internal {
 		a.faults.add(a.deps.Now(), r.Pattern, w.id)
 		a.deps.Logger.Error("request failed", slog.String("request_id", w.id), slog.String("route", r.Pattern), slog.Any("error", err))
-		detail = "a fault of the server; its log has the details under this request id"
+		v.detail = "a fault of the server; its log has the details under this request id"
 	}
 	if w.status != 0 {
-		return
+		return v // too late for headers
 	}
 	h := w.Header()
-	if shut {
+	if v.shut {
 		h.Set("Connection", "close")
 	}
-	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
+	if v.status == http.StatusTooManyRequests || v.status == http.StatusServiceUnavailable {
 		h.Set("Retry-After", "1")
 	}
 	h.Set("Cache-Control", "no-store")
+	return v
+}
+
+// fail writes the problem document (RFC 9457) for err, unless an answer is on its way already.
+func (a *API) fail(w *response, r *http.Request, err error) {
+	v := a.judge(w, r, err)
+	if w.status != 0 {
+		return
+	}
 	b := a.buffer()
 	defer a.returnBuffer(b)
 	*b = appendProblem((*b)[:0], problem{
-		status: status, code: code, field: freshet.FieldOf(err), detail: detail, errors: rejectedOf(err), requestID: w.id,
+		status: v.status, code: v.code, field: freshet.FieldOf(v.err), detail: v.detail, errors: rejectedOf(v.err), requestID: w.id,
 	})
-	w.send(status, "application/problem+json", *b)
+	w.send(v.status, "application/problem+json", *b)
 }
 
 // clientGone is the status that is counted where nobody waits for the answer any more: none of HTTP's own, so that no

@@ -30,6 +30,7 @@ import (
 	"github.com/freshet-ml/freshet/featurestore"
 	"github.com/freshet-ml/freshet/featurestore/memfeatures"
 	"github.com/freshet-ml/freshet/internal/project"
+	"github.com/freshet-ml/freshet/internal/pushtable"
 	"github.com/freshet-ml/freshet/internal/reader"
 	"github.com/freshet-ml/freshet/internal/release"
 	"github.com/freshet-ml/freshet/jobqueue"
@@ -37,6 +38,8 @@ import (
 	"github.com/freshet-ml/freshet/modelruntime"
 	"github.com/freshet-ml/freshet/predictionstore"
 	"github.com/freshet-ml/freshet/predictionstore/mempredictions"
+	"github.com/freshet-ml/freshet/tablestore"
+	"github.com/freshet-ml/freshet/tablestore/memtables"
 )
 
 // testProject has what the tests need: two entities, one of them with a composite key, views, a table, two pipelines.
@@ -59,6 +62,8 @@ views:
 tables:
   catalog: { entity: content, file: catalog.csv, columns: { title: string, minutes: float } }
   profile: { entity: user, file: profile.csv, columns: { tenure_days: int } }
+  mood_now: { entity: user, push: true, columns: { stress: float, level: int, calm: bool, note: string, since: time, tags: strings } }
+  seat_state: { entity: seat, push: true, columns: { taken: bool } }
 models:
   ranker: { path: ranker.model }
 pipelines:
@@ -132,6 +137,7 @@ type rig struct {
 	live        *release.Live
 	log         *eventlog.Log
 	rows        *memfeatures.Store
+	tables      *pushtable.Tables
 	jobs        *jobqueue.Queue
 	predictions *predictionstore.Store
 	back        *behind
@@ -145,12 +151,13 @@ func newRigOf(t testing.TB, text string, o Options) *rig {
 	r := &rig{t: t, live: new(release.Live), rows: memfeatures.New(), back: &behind{}, check: true}
 	r.live.Store(openRelease(t, text))
 	r.log = eventlog.New(memlog.New(nil))
+	r.tables = pushtable.New(tablestore.New(memtables.New(), &tablestore.Options{Now: func() time.Time { return now.Time() }}))
 	r.jobs = jobqueue.New(memqueue.New(), &jobqueue.Options{Attempts: 1})
 	clock := func() time.Time { return now.Time() }
 	r.predictions = predictionstore.New(mempredictions.New(), &predictionstore.Options{Now: clock})
 	rows := featurestore.New(r.rows)
 	r.api = New(Deps{
-		Live: r.live, Log: r.log, Rows: rows, Values: logValues{reader.New(rows, r.log), r.log}, Jobs: r.jobs,
+		Live: r.live, Log: r.log, Rows: rows, Values: logValues{reader.New(rows, r.log), r.log}, Tables: r.tables, Jobs: r.jobs,
 		Predictions: r.predictions, Predictor: r.back, Streams: r.back, Ready: r.back,
 		Now: clock, Version: "test", Roles: []string{"api"},
 	}, o)

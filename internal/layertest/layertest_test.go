@@ -30,9 +30,12 @@ func house() layertest.Rules {
 			},
 		},
 		Siblings: map[string]map[string]string{
-			"featurestore": {"feature": "a row is read and written by its view", "feature/expression": "values of a row"},
-			"registry":     {"feature": "views are stored by their digest"},
-			"feature":      {"embed": "a view may embed texts"},
+			"featurestore":                  {"feature": "a row is read and written by its view", "feature/expression": "values of a row"},
+			"offlinestore":                  {"eventlog": "what it keeps are the log's records"},
+			"offlinestore/diroffline":       {"eventlog": "what it keeps are the log's records"},
+			"offlinestore/offlinestoretest": {"eventlog": "what it keeps are the log's records"},
+			"registry":                      {"feature": "views are stored by their digest"},
+			"feature":                       {"embed": "a view may embed texts"},
 			// A kit, and a driver: it holds no state and does no I/O.
 			"internal/project": {"embed/wordtable": "the embedder of a project that names no other"},
 		},

@@ -84,8 +84,26 @@ func (f *frame) fillShared(ctx context.Context, req release.Request, job *freshe
 	if err := f.fillViews(ctx, f.p.EntityViews, f.entityRows, f.entity); err != nil {
 		return err
 	}
-	for _, l := range f.p.EntityLookups {
-		l.Find(f.entity, f.slots)
+	return f.fillLookups(ctx, f.p.EntityLookups, f.entity)
+}
+
+// fillLookups fills what tables hold about the entity with key.
+func (f *frame) fillLookups(ctx context.Context, lookups []release.Lookup, key freshet.Key) error {
+	for _, l := range lookups {
+		if l.Table != nil {
+			l.Find(key, f.slots)
+			continue
+		}
+		row, ok, err := f.o.Tables.Find(ctx, l.Spec, key, f.values[:0])
+		if err != nil {
+			return err
+		}
+		if !ok {
+			l.None(f.slots)
+			continue
+		}
+		f.values = row.Values
+		l.Given(row.Values, f.slots)
 	}
 	return nil
 }
@@ -168,8 +186,8 @@ func (f *frame) fillRow(ctx context.Context, c candidate, rows []freshet.Row) er
 	if err := f.fillViews(ctx, f.p.CandidateViews, rows, c.key); err != nil {
 		return err
 	}
-	for _, l := range f.p.CandidateLookups {
-		l.Find(c.key, f.slots)
+	if err := f.fillLookups(ctx, f.p.CandidateLookups, c.key); err != nil {
+		return err
 	}
 	if f.p.Plan.Keep != nil {
 		if keep, ok := f.p.Plan.Keep.Bool(f.slots); !ok || !keep {

@@ -14,6 +14,7 @@ import (
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/eventlog"
 	"github.com/freshet-ml/freshet/featurestore"
+	"github.com/freshet-ml/freshet/internal/pushtable"
 	"github.com/freshet-ml/freshet/internal/reader"
 	"github.com/freshet-ml/freshet/internal/release"
 	"github.com/freshet-ml/freshet/jobqueue"
@@ -25,12 +26,18 @@ type scorer interface {
 	Score(ctx context.Context, m *release.Model, inputs, outputs []float64) error
 }
 
+// events are the log with all its past: eventlog.Log, or history.Log where old events are elsewhere.
+type events interface {
+	Read(ctx context.Context, dst []eventlog.Record, partition freshet.Partition, from freshet.Offset, limit int) ([]eventlog.Record, error)
+}
+
 // Deps are what an Orchestrator works with.
 type Deps struct {
 	Live        *release.Live
-	Log         *eventlog.Log // for the causing event of pipelines that use its fields
+	Log         events // for the causing event of pipelines that use its fields
 	Features    *featurestore.Store
 	Reader      *reader.Reader
+	Tables      *pushtable.Tables // may be nil if no pipeline reads a push table
 	Jobs        *jobqueue.Queue
 	Predictions *predictionstore.Store
 	Models      scorer

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/feature/expression"
 	"github.com/freshet-ml/freshet/internal/project"
 )
 
@@ -219,7 +220,12 @@ func TestPlaces(t *testing.T) {
 		{"fallback", "    top: 1\n", "    fallback: catalog by minutes\n", "fallback:", "not available"},
 		{"debounce", "    top: 1\n", "    debounce: 1m\n", "debounce:", "not available"},
 		{"required", "hour(now)", "{ value: hour(now), required: true }", "required", "not available"},
-		{"table push", "file: data/profile.csv", "push: true", "push", "not available"},
+		{"push and file", "file: data/profile.csv", "push: true, file: data/profile.csv", "data/profile.csv", "not both"},
+		{"push is not true", "file: data/profile.csv", "push: yes", "yes", "expected true"},
+		{"push without columns", "file: data/profile.csv,  columns: { tenure_days: int, locale: string }", "push: true, columns: {}", "{} }", "at least one"},
+		{"push of candidates", "file: data/catalog.csv", "push: true", "true", "candidates"},
+		{"type of pushed column", "file: data/profile.csv,  columns: { tenure_days: int", "push: true, columns: { tenure_days: vector 3", "vector 3", "no such type of column"},
+		{"event time of pushed rows", "file: data/profile.csv,  columns: { tenure_days: int", "push: true, columns: { event_timestamp: time, tenure_days: int", "event_timestamp: time", "another name"},
 		{"parquet", "data/profile.csv", "data/profile.parquet", "data/profile.parquet", "not available"},
 		{"segment", "lateness: 12h", "segment: {}\nlateness: 12h", "segment", "not available"},
 		{"alias", "path: models/ranker", "path: *x", "*x", "aliases"},
@@ -246,6 +252,19 @@ func TestPlaces(t *testing.T) {
 				t.Errorf("%v\nwants only an error at %d:%d with %q", err, line, column, tt.words)
 			}
 		})
+	}
+}
+
+func TestPushTable(t *testing.T) {
+	t.Parallel()
+	text := strings.Replace(example, "file: data/profile.csv,  columns: { tenure_days: int", "push: true, columns: { tags: strings, tenure_days: int", 1)
+	p, err := project.Parse("freshet.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, ok := p.Table("profile")
+	if !ok || !table.Push || table.File != "" || len(table.Spec.Columns) != 3 || table.Spec.Columns[0].Type().Elem != expression.String {
+		t.Errorf("got %+v", table)
 	}
 }
 

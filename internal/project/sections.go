@@ -16,7 +16,7 @@ var (
 	projectKeys = []string{"project", "entities", "events", "lateness", "views", "tables", "models", "pipelines"}
 	eventKeys   = []string{"keys", "fields"}
 	viewKeys    = []string{"entity", "from", "where", "window", "features"}
-	tableKeys   = []string{"entity", "file", "columns"}
+	tableKeys   = []string{"entity", "file", "push", "columns"}
 )
 
 // fieldTypes are the types of event fields; a vector also says its length.

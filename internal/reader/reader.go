@@ -5,6 +5,7 @@ package reader
 import (
 	"context"
 	"errors"
+	"iter"
 	"sync"
 
 	"github.com/freshet-ml/freshet"
@@ -18,10 +19,15 @@ import (
 // maxHistory bounds the events of one key that a read of the past holds in memory.
 const maxHistory = 100_000
 
+// past gives all events of a partition (eventlog.Log, or history.Log where old ones are elsewhere).
+type past interface {
+	Scan(context.Context, freshet.Partition, eventlog.Scan) iter.Seq2[*eventlog.Record, error]
+}
+
 // Reader reads values. It may be used concurrently.
 type Reader struct {
 	rows    *featurestore.Store
-	log     *eventlog.Log
+	log     past
 	buffers sync.Pool // of *buffer
 }
 
@@ -32,14 +38,15 @@ type buffer struct {
 }
 
 // New returns a Reader over the rows and the log that they were made of.
-func New(rows *featurestore.Store, log *eventlog.Log) *Reader {
+func New(rows *featurestore.Store, log past) *Reader {
 	return &Reader{rows: rows, log: log, buffers: sync.Pool{New: func() any { return &buffer{} }}}
 }
 
 // Values appends to dst all features of views, in order, for the entity with key at the moment at; the views are of one
 // entity kind. With known, only events that had arrived by then count.
 //
-// A moment before an entity's last event is answered from the log, which reads all events of the partition.
+// A moment before an entity's last event is answered from the log, from the events that the windows see then: it takes a look
+// at the keys of all events of the partition since.
 func (r *Reader) Values(ctx context.Context, rel *release.Opened, views []*feature.View, key freshet.Key, at freshet.Timestamp, known bool, dst []expression.Value) ([]expression.Value, error) {
 	if known {
 		return r.history(ctx, rel, views, key, at, known, dst)
@@ -95,7 +102,11 @@ func (r *Reader) history(ctx context.Context, rel *release.Opened, views []*feat
 	if len(views) == 0 {
 		return dst, nil
 	}
-	events, err := r.events(ctx, rel, freshet.Entity{Kind: views[0].Entity(), Key: key})
+	since := at
+	for _, v := range views {
+		since = min(since, v.Since(at))
+	}
+	events, err := r.events(ctx, rel, freshet.Entity{Kind: views[0].Entity(), Key: key}, since)
 	if err != nil {
 		return dst, err
 	}
@@ -110,36 +121,31 @@ func (r *Reader) history(ctx context.Context, rel *release.Opened, views []*feat
 	return dst, nil
 }
 
-func (r *Reader) events(ctx context.Context, rel *release.Opened, e freshet.Entity) ([]feature.HistoricEvent, error) {
+// events are those about e that happened at since or after, in the order of the log.
+func (r *Reader) events(ctx context.Context, rel *release.Opened, e freshet.Entity, since freshet.Timestamp) ([]feature.HistoricEvent, error) {
 	schema := rel.Project().Schema
-	partition := freshet.PartitionOf(e.Key)
 	var events []feature.HistoricEvent
-	var records []eventlog.Record
-	for from := freshet.Offset(1); ; from = records[len(records)-1].Offset + 1 {
-		var err error
-		if records, err = r.log.Read(ctx, records[:0], partition, from, 1024); err != nil {
-			return nil, err
-		}
-		if len(records) == 0 {
-			return events, nil
-		}
-		for i := range records {
-			if records[i].Entity != e {
-				continue
-			}
-			rec := schema.NewRecord()
-			if err := schema.DecodeEvent(&records[i].Event, rec); err != nil {
-				continue // of a type that the project no longer has; the receiver has counted it
-			}
-			if len(events) == maxHistory {
-				return nil, freshet.Errorf(freshet.Unprocessable, "%s has more than %d events; a read of its past is not possible", e, maxHistory)
-			}
-			events = append(events, feature.HistoricEvent{Record: rec, MaxEventTime: records[i].MaxEventTime})
-		}
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
+	scan := eventlog.Scan{
+		Match:     func(kind, key []byte) bool { return string(key) == string(e.Key) && string(kind) == string(e.Kind) },
+		NotBefore: since, // no event is taken before it happens
 	}
+	for record, err := range r.log.Scan(ctx, freshet.PartitionOf(e.Key), scan) {
+		if err != nil {
+			return nil, err
+		}
+		if record.Event.EventTime < since {
+			continue
+		}
+		rec := schema.NewRecord()
+		if err := schema.DecodeEvent(&record.Event, rec); err != nil {
+			continue // of a type that the project no longer has; the receiver has counted it
+		}
+		if len(events) == maxHistory {
+			return nil, freshet.Errorf(freshet.Unprocessable, "%s has more than %d events; a read of its past is not possible", e, maxHistory)
+		}
+		events = append(events, feature.HistoricEvent{Record: rec, MaxEventTime: record.MaxEventTime})
+	}
+	return events, nil
 }
 
 // RowInfo tells about the stored row of key in v: the event time of its last event and its offset. ok is false without a

@@ -32,9 +32,16 @@ type Options struct {
 	Logger      *slog.Logger     // Defaults to slog.Default().
 }
 
+// events are the log with all its past: eventlog.Log, or history.Log where old events are elsewhere.
+type events interface {
+	Read(ctx context.Context, dst []eventlog.Record, partition freshet.Partition, from freshet.Offset, limit int) ([]eventlog.Record, error)
+	Wait(ctx context.Context, partition freshet.Partition, offset freshet.Offset) error
+	Head(partition freshet.Partition) freshet.Offset
+}
+
 // Receiver owns all partitions.
 type Receiver struct {
-	log      *eventlog.Log
+	log      events
 	features *featurestore.Store
 	jobs     *jobqueue.Queue
 	live     *release.Live
@@ -43,7 +50,7 @@ type Receiver struct {
 }
 
 // New returns a Receiver that has not started.
-func New(log *eventlog.Log, features *featurestore.Store, jobs *jobqueue.Queue, live *release.Live, o Options) *Receiver {
+func New(log events, features *featurestore.Store, jobs *jobqueue.Queue, live *release.Live, o Options) *Receiver {
 	if o.CheckpointEvery == 0 {
 		o.CheckpointEvery = time.Second
 	}

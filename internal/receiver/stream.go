@@ -101,6 +101,15 @@ func (r *Receiver) Streams() []Stream {
 	return all
 }
 
+// Checkpoint is the last event of partition p that is in its rows on disk, as far as this receiver knows: 0 before it has
+// begun with p, or while it replays p for a view that has no rows yet.
+func (r *Receiver) Checkpoint(p freshet.Partition) freshet.Offset {
+	s := &r.streams[p]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.s.Checkpoint
+}
+
 // Recovering is how many partitions have not yet applied what was in the log when the receiver started.
 func (r *Receiver) Recovering() int {
 	n := 0

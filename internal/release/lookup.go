@@ -12,27 +12,31 @@ import (
 
 // Lookup brings columns of a table into the frame of a pipeline.
 type Lookup struct {
-	Table   *table.Table
+	Table   *table.Table // nil for a push table: its rows are found elsewhere and Given
+	Spec    *table.Spec
 	base    int   // slot of the first column; the others follow
 	columns []int // of Table
 }
 
-func newLookup(t *table.Table, use project.TableUse) Lookup {
-	l := Lookup{Table: t, base: use.Base, columns: make([]int, len(use.Columns))}
+func newLookup(t *table.Table, spec *table.Spec, use project.TableUse) Lookup {
+	l := Lookup{Table: t, Spec: spec, base: use.Base, columns: make([]int, len(use.Columns))}
 	for i, name := range use.Columns {
-		l.columns[i] = slices.IndexFunc(t.Columns(), func(c table.Column) bool { return c.Name == name })
+		l.columns[i] = slices.IndexFunc(spec.Columns, func(c table.Column) bool { return c.Name == name })
 	}
 	return l
 }
 
-// Find fills the slots with the row of key, with nulls if there is none.
+// Find fills the slots with the row of key, with nulls if there is none. The table is one of a file.
 func (l Lookup) Find(key freshet.Key, slots []expression.Value) {
 	if row, ok := l.Table.Find(key); ok {
 		l.Row(row, slots)
 		return
 	}
-	clear(slots[l.base : l.base+len(l.columns)])
+	l.None(slots)
 }
+
+// None fills the slots with nulls.
+func (l Lookup) None(slots []expression.Value) { clear(slots[l.base : l.base+len(l.columns)]) }
 
 // Row fills the slots with a row by its number.
 func (l Lookup) Row(row int, slots []expression.Value) {

@@ -14,6 +14,7 @@ import (
 	"github.com/freshet-ml/freshet/feature"
 	"github.com/freshet-ml/freshet/feature/expression"
 	"github.com/freshet-ml/freshet/internal/project"
+	"github.com/freshet-ml/freshet/internal/pushtable"
 	"github.com/freshet-ml/freshet/internal/table"
 	"github.com/freshet-ml/freshet/modelruntime"
 )
@@ -28,6 +29,9 @@ func Open(p *project.Project, runtimes []modelruntime.Runtime) (*Opened, error) 
 	}
 	var problems []error
 	for _, t := range p.Tables {
+		if t.Push {
+			continue // its rows are live data: they belong to no release
+		}
 		opened, err := openTable(p, t)
 		if err != nil {
 			problems = append(problems, err)
@@ -130,7 +134,8 @@ func (o *Opened) bind(p *project.Pipeline) (*Pipeline, error) {
 	}
 	bound := &Pipeline{Pipeline: p, Plan: plan, Model: model, Ranked: o.tables[p.Candidates]}
 	for _, u := range plan.Tables {
-		lookup := newLookup(o.tables[u.Table], u)
+		declared, _ := o.project.Table(u.Table)
+		lookup := newLookup(o.tables[u.Table], &declared.Spec, u)
 		switch {
 		case u.Candidate && u.Table == p.Candidates:
 			bound.Candidate = lookup
@@ -221,6 +226,11 @@ func (o *Opened) describe() {
 	}
 	for name, t := range o.tables {
 		m.Tables[name] = t.Digest()
+	}
+	for _, t := range o.project.Tables {
+		if t.Push {
+			m.Tables[t.Name] = pushtable.Digest(&t.Spec)
+		}
 	}
 	for _, p := range o.pipelines {
 		m.Pipelines[p.Name] = p.Digest

@@ -92,7 +92,7 @@ func (o *Opened) View(name freshet.ViewName) (*feature.View, bool) {
 	return o.project.Views[i], true
 }
 
-// Table finds a table by name.
+// Table finds a table of a file by name. Push tables stand in Project.
 func (o *Opened) Table(name freshet.TableName) (*table.Table, bool) {
 	t, ok := o.tables[name]
 	return t, ok

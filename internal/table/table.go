@@ -17,8 +17,17 @@ const MaxRows = 10_000_000
 // Column is one column of a table, in the words of the project file.
 type Column struct {
 	Name string
-	Kind expression.Kind // Number, String, Bool or Time
+	Kind expression.Kind // Number, String, Bool or Time; in a push table also List, of texts
 	Int  bool            // of a Number: all values are whole
+}
+
+// Type is the type of the column's values.
+func (c Column) Type() expression.Type {
+	t := expression.Type{Kind: c.Kind, Int: c.Int}
+	if c.Kind == expression.List {
+		t.Elem = expression.String
+	}
+	return t
 }
 
 // Spec says what to read.

@@ -16,6 +16,10 @@ const (
 	maxFloat = 1e15
 )
 
+// Parse reads the text of one value as a CSV file has it; the empty text is null. Returns InvalidArgument for a text that is
+// no value of the column.
+func (c Column) Parse(s string) (expression.Value, error) { return parseCell(s, c) }
+
 // parseCell reads one field of a CSV file; the empty field is null.
 func parseCell(s string, c Column) (expression.Value, error) {
 	if s == "" {

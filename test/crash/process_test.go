@@ -50,6 +50,7 @@ type process struct {
 	cmd    *exec.Cmd
 	output *bufio.Scanner // what it prints; the first line says where it listens
 	errors *strings.Builder
+	url    string
 	c      *client.Client
 	ready  time.Duration // from its start until it served
 }
@@ -102,6 +103,7 @@ func (p *process) await(t *testing.T) {
 		err := p.cmd.Wait()
 		t.Fatalf("the server did not start: %q, %v\n%s", p.output.Text(), err, p.errors)
 	}
+	p.url = url
 	var err error
 	if p.c, err = client.New(url, nil); err != nil {
 		t.Fatal(err)
