@@ -76,7 +76,7 @@ func testReopenTrimmed(t *testing.T, h Harness) {
 func testTrimWhileReading(t *testing.T, h Harness) {
 	l := open(t, h)
 	p := freshet.PartitionOf("u1")
-	const n = 300
+	const n = 120
 	for i := range n {
 		mustAppend(t, l, entry(freshet.EventID(fmt.Sprint("e", i)), "u1", 0))
 	}

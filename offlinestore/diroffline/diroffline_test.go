@@ -166,10 +166,10 @@ func TestBrokenFile(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	for n := 0; n < len(whole); n += 97 {
+	for n := 0; n < len(whole); n += 197 {
 		try("cut", whole[:n], true)
 	}
-	for i := 0; i < len(whole); i += 41 {
+	for i := 0; i < len(whole); i += 97 {
 		b := append([]byte(nil), whole...)
 		b[i] ^= 0x55
 		try("flip", b, false)

@@ -283,7 +283,7 @@ func testStrangeBytes(t *testing.T, h Harness) {
 
 func testLargePayloads(t *testing.T, h Harness) {
 	s := offlinestore.New(h.Open(t))
-	all := Records(1, 12, 1)
+	all := Records(1, 6, 1)
 	for i := range all {
 		all[i].Event.Payload = []byte(strings.Repeat(string(rune('a'+i)), eventlog.MaxPayloadBytes))
 	}
@@ -306,12 +306,12 @@ func testClockGoesBack(t *testing.T, h Harness) {
 
 func testMatch(t *testing.T, h Harness) {
 	s := offlinestore.New(h.Open(t))
-	all := Records(1, 2000, hour/20)
+	all := Records(1, 1200, hour/20)
 	mustAppend(t, s, part, all)
 	for _, c := range []struct {
 		kind, key string
 		from      freshet.Offset
-	}{{"user", "k3", 1}, {"content", "k4", 700}, {"user", "nobody", 1}, {"user", "k9", 1995}} {
+	}{{"user", "k3", 1}, {"content", "k4", 700}, {"user", "nobody", 1}, {"user", "k9", 1150}} {
 		var want []eventlog.Record
 		for _, r := range all[c.from-1:] {
 			if string(r.Entity.Kind) == c.kind && string(r.Entity.Key) == c.key {
@@ -359,9 +359,9 @@ func testBelongsToCaller(t *testing.T, h Harness) {
 
 func testReadWhileAppending(t *testing.T, h Harness) {
 	s := offlinestore.New(h.Open(t))
-	all := Records(1, 600, hour/10)
+	all := Records(1, 300, hour/10)
 	var running sync.WaitGroup
-	for p := range freshet.Partition(3) {
+	for p := range freshet.Partition(2) {
 		running.Go(func() {
 			for n := 50; n <= len(all); n += 50 {
 				if err := s.Append(context.Background(), p, Sequence(all[:n])); err != nil {
@@ -370,7 +370,7 @@ func testReadWhileAppending(t *testing.T, h Harness) {
 			}
 		})
 		running.Go(func() {
-			for next := freshet.Offset(1); next <= 600; {
+			for next := freshet.Offset(1); next <= 300; {
 				got, err := s.Read(context.Background(), nil, p, next, 31)
 				if err != nil {
 					t.Errorf("Read: %v", err)
@@ -411,7 +411,7 @@ func testReopen(t *testing.T, h Harness) {
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
 	s := offlinestore.New(h.Open(t))
-	all := Records(1, 400, hour/5)
+	all := Records(1, 250, hour/5)
 	for n := 0; n < len(all); {
 		to := min(n+1+rng.IntN(60), len(all))
 		mustAppend(t, s, part, all[rng.IntN(n+1):to])
