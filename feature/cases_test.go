@@ -14,31 +14,8 @@ import (
 
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/feature/expression"
+	"github.com/freshet-ml/freshet/internal/sharedtest"
 )
-
-// The worked examples of the feature contract lie beside the repository.
-
-func sharedFile(t testing.TB, path string) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			break
-		}
-		if dir == filepath.Dir(dir) {
-			t.Fatal("no go.mod above the test")
-		}
-		dir = filepath.Dir(dir)
-	}
-	path = filepath.Join(dir, "..", "shared", path)
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("the shared cases are not beside the repository: %v", err)
-	}
-	return path
-}
 
 // names is a string or a list of strings.
 type names []string
@@ -160,7 +137,7 @@ type readCase struct {
 
 func TestCases(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob(filepath.Join(sharedFile(t, "cases/features"), "*.json"))
+	files, err := filepath.Glob(filepath.Join(sharedtest.Path(t, "cases/features"), "*.json"))
 	if err != nil || len(files) == 0 {
 		t.Fatal("no cases", err)
 	}

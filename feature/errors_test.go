@@ -3,12 +3,12 @@ package feature
 import (
 	"encoding/json"
 	"errors"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/internal/sharedtest"
 )
 
 type errorCases struct {
@@ -29,10 +29,7 @@ type errorCases struct {
 }
 
 func loadErrorCases(t *testing.T) (c errorCases) {
-	b, err := os.ReadFile(sharedFile(t, "cases/features/errors.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := sharedtest.Read(t, "cases/features/errors.json")
 	if err := json.Unmarshal(b, &c); err != nil {
 		t.Fatal(err)
 	}

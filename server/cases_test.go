@@ -19,6 +19,7 @@ import (
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/client"
 	"github.com/freshet-ml/freshet/internal/project"
+	"github.com/freshet-ml/freshet/internal/sharedtest"
 )
 
 // sharedCase is one of the worked examples of the feature contract that lie beside the repository.
@@ -48,7 +49,7 @@ type sharedRead struct {
 // read it.
 func TestCasesOverHTTP(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob(filepath.Join(sharedCases(t), "*.json"))
+	files, err := filepath.Glob(filepath.Join(sharedtest.Path(t, "cases/features"), "*.json"))
 	if err != nil || len(files) == 0 {
 		t.Fatal("no cases", err)
 	}
@@ -77,29 +78,6 @@ func TestCasesOverHTTP(t *testing.T) {
 		})
 	}
 	t.Logf("%d cases run, %d skipped: %s", ran, len(skipped), strings.Join(skipped, ", "))
-}
-
-// sharedCases is the folder of the cases.
-func sharedCases(t *testing.T) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			break
-		}
-		if dir == filepath.Dir(dir) {
-			t.Fatal("no go.mod above the test")
-		}
-		dir = filepath.Dir(dir)
-	}
-	dir = filepath.Join(dir, "..", "shared", "cases", "features")
-	if _, err := os.Stat(dir); err != nil {
-		t.Skipf("the shared cases are not beside the repository: %v", err)
-	}
-	return dir
 }
 
 // cannotRun says why a case is not for this test; "" if it is.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/freshet-ml/freshet/embed"
 	"github.com/freshet-ml/freshet/embed/embedtest"
+	"github.com/freshet-ml/freshet/internal/sharedtest"
 )
 
 // tokens are all tokens of text.
@@ -64,36 +65,13 @@ func TestBuiltin(t *testing.T) {
 // TestBuiltinIsTheSharedTable: the copy in the package is the one that the contract is about.
 func TestBuiltinIsTheSharedTable(t *testing.T) {
 	t.Parallel()
-	data, err := os.ReadFile(shared(t, "data", "words", "words.bin"))
+	data, err := os.ReadFile(sharedtest.Path(t, "data/words/words.bin"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(data, builtin) {
 		t.Error("words.bin is another than ../shared/data/words/words.bin")
 	}
-}
-
-// shared is the path of a file beside the repository; the test is skipped where there is none.
-func shared(t *testing.T, elem ...string) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			break
-		}
-		if dir == filepath.Dir(dir) {
-			t.Skip("no go.mod above the test")
-		}
-		dir = filepath.Dir(dir)
-	}
-	path := filepath.Join(append([]string{filepath.Dir(dir), "shared"}, elem...)...)
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("%s is not there: %v", path, err)
-	}
-	return path
 }
 
 // TestGolden holds the vectors of 40 texts against those of the reference reader.

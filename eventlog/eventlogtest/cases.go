@@ -9,11 +9,12 @@ import (
 
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/eventlog"
+	"github.com/freshet-ml/freshet/internal/sharedtest"
 )
 
 // testSharedCases appends the events of the worked examples and compares which of them are duplicates.
 func testSharedCases(t *testing.T, h Harness) {
-	dir := sharedCases(t)
+	dir := sharedtest.Path(t, "cases/features")
 	for _, name := range []string{"duplicate-same", "duplicate-other-content"} {
 		b, err := os.ReadFile(filepath.Join(dir, name+".json"))
 		if err != nil {
@@ -42,27 +43,4 @@ func testSharedCases(t *testing.T, h Harness) {
 			t.Errorf("%s: duplicates are %v, expected %v", name, got, c.Duplicates)
 		}
 	}
-}
-
-// sharedCases finds ../shared/cases/features beside the repository.
-func sharedCases(t *testing.T) string {
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			break
-		}
-		if parent := filepath.Dir(dir); parent != dir {
-			dir = parent
-			continue
-		}
-		t.Skip("no go.mod above the test's folder")
-	}
-	cases := filepath.Join(filepath.Dir(dir), "shared", "cases", "features")
-	if _, err := os.Stat(cases); err != nil {
-		t.Skipf("the shared cases are not beside the repository: %v", err)
-	}
-	return cases
 }

@@ -7,13 +7,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/eventlog"
+	"github.com/freshet-ml/freshet/internal/sharedtest"
 )
 
 func TestEventsAreAppended(t *testing.T) {
@@ -243,7 +243,7 @@ func TestRejectedListIsBounded(t *testing.T) {
 // TestContractOfEvents sends every case of the shared list of what must be refused, and its neighbours.
 func TestContractOfEvents(t *testing.T) {
 	t.Parallel()
-	raw, err := os.ReadFile(sharedFile(t, "cases/features/errors.json"))
+	raw, err := os.ReadFile(sharedtest.Path(t, "cases/features/errors.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -299,29 +299,6 @@ func TestContractOfEvents(t *testing.T) {
 			}
 		})
 	}
-}
-
-// sharedFile finds a file of the material that lies beside the repository.
-func sharedFile(t *testing.T, name string) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			break
-		}
-		if filepath.Dir(dir) == dir {
-			t.Skip("no go.mod above the test's folder")
-		}
-		dir = filepath.Dir(dir)
-	}
-	file := filepath.Join(dir, "..", "shared", name)
-	if _, err := os.Stat(file); err != nil {
-		t.Skipf("the shared cases are not here: %v", err)
-	}
-	return file
 }
 
 // TestConcurrentRequestsKeepTheirOwnBytes looks for a buffer that is used again too early: what the log holds must be what

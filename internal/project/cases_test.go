@@ -10,12 +10,13 @@ import (
 
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/internal/project"
+	"github.com/freshet-ml/freshet/internal/sharedtest"
 )
 
 // The definitions of the feature contract that must be refused, and their neighbours that must load.
 func TestDefinitions(t *testing.T) {
 	t.Parallel()
-	b, err := os.ReadFile(shared(t, "cases", "features", "errors.json"))
+	b, err := os.ReadFile(sharedtest.Path(t, "cases/features/errors.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +70,7 @@ func TestDefinitions(t *testing.T) {
 // The projects of all worked examples load, with their views and features in the order of the file.
 func TestCasesLoad(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob(filepath.Join(shared(t, "cases", "features"), "*.json"))
+	files, err := filepath.Glob(filepath.Join(sharedtest.Path(t, "cases/features"), "*.json"))
 	if err != nil || len(files) == 0 {
 		t.Fatal(files, err)
 	}
@@ -102,7 +103,7 @@ func loads(t *testing.T, text []byte) {
 // The app of the fixtures loads and gives its model every column.
 func TestCalm(t *testing.T) {
 	t.Parallel()
-	path := shared(t, "fixtures", "data", "calm.yaml")
+	path := sharedtest.Path(t, "fixtures/data/calm.yaml")
 	p, err := project.Load(path)
 	if err != nil {
 		t.Fatal(err)
@@ -110,7 +111,7 @@ func TestCalm(t *testing.T) {
 	if p.Name != "calm" || p.Dir != filepath.Dir(path) || len(p.Views) != 4 || len(p.Tables) != 2 || len(p.Models) != 1 {
 		t.Errorf("%s in %s: %d views, %d tables, %d models", p.Name, p.Dir, len(p.Views), len(p.Tables), len(p.Models))
 	}
-	b, err := os.ReadFile(shared(t, "fixtures", "data", "calm-ranker", "golden.json"))
+	b, err := os.ReadFile(sharedtest.Path(t, "fixtures/data/calm-ranker/golden.json"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,35 +11,18 @@ import (
 	"testing"
 
 	freshet "github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/internal/sharedtest"
 	"github.com/freshet-ml/freshet/modelruntime"
 )
-
-// Fixtures is the directory of models that the real libraries saved: ../shared/fixtures beside the repository. It skips
-// the test if there is none.
-func Fixtures(t testing.TB) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for !exists(filepath.Join(dir, "go.mod")) {
-		parent := filepath.Dir(dir)
-		if parent == dir {
-			t.Skip("no go.mod above the test's directory, so ../shared/fixtures cannot be found")
-		}
-		dir = parent
-	}
-	fixtures := filepath.Join(dir, "..", "shared", "fixtures")
-	if !exists(fixtures) {
-		t.Skipf("%s is absent: models saved by the real libraries are not compared", fixtures)
-	}
-	return fixtures
-}
 
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
 }
+
+// Fixtures is the directory of models that the real libraries saved: ../shared/fixtures beside the repository. It skips
+// the test if there is none.
+func Fixtures(t testing.TB) string { return sharedtest.Path(t, "fixtures") }
 
 // Golden is what the library that wrote a model answers: golden.json beside it.
 type Golden struct {
