@@ -4,10 +4,14 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+
+	"github.com/freshet-ml/freshet/server"
 )
 
 // versionCommand prints what this binary was built from.
-type versionCommand struct{}
+type versionCommand struct {
+	Notices bool `help:"Print the notices of the data in this binary."`
+}
 
 // Help is the long text of `freshet version --help`.
 func (versionCommand) Help() string {
@@ -15,7 +19,11 @@ func (versionCommand) Help() string {
 }
 
 // Run prints the version.
-func (versionCommand) Run(sh *shell) error {
+func (c versionCommand) Run(sh *shell) error {
+	if c.Notices {
+		_, err := fmt.Fprint(sh.out, server.Notices())
+		return err
+	}
 	v := buildVersion(sh.version)
 	if sh.json {
 		return sh.printJSON(v)

@@ -1,6 +1,10 @@
 package server
 
-import "runtime/debug"
+import (
+	"runtime/debug"
+
+	"github.com/freshet-ml/freshet/embed/wordtable"
+)
 
 // Version is the version of the binary as the Go tool knows it: the module version of a release, else "devel" and the
 // revision.
@@ -19,3 +23,6 @@ func Version() string {
 	}
 	return "devel"
 }
+
+// Notices are those of the data that is part of the binary: they go with every copy of it.
+func Notices() string { return wordtable.Notices() }
