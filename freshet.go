@@ -183,7 +183,10 @@ type Job struct {
 
 // MakeJobID is the id of the job that the event at cause makes in pipeline.
 func MakeJobID(pipeline PipelineName, cause Place) JobID {
-	return JobID(fmt.Sprintf("%s-%d-%d", pipeline, cause.Partition, cause.Offset))
+	b := make([]byte, 0, len(pipeline)+24)
+	b = append(append(b, pipeline...), '-')
+	b = append(strconv.AppendUint(b, uint64(cause.Partition), 10), '-')
+	return JobID(strconv.AppendUint(b, uint64(cause.Offset), 10))
 }
 
 // Release is the manifest of what is live: everything by digest, nothing changes in it.

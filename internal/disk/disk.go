@@ -48,7 +48,7 @@ const (
 )
 
 const (
-	memTableBytes     = 32 << 20
+	memTableBytes     = 24 << 20
 	memTables         = 4  // waiting for their flush before writers wait too
 	l0StopWrites      = 24 // sublevels before writers wait for a compaction
 	filterBitsPerKey  = 10

@@ -20,10 +20,10 @@ import (
 // Options tune the receiver. The zero value is good.
 type Options struct {
 	// CheckpointEvery is the longest time between two checkpoints of a partition in which something happened: what a
-	// restart has to replay at most. Defaults to 1 s.
+	// restart has to replay at most. Defaults to 2 s.
 	CheckpointEvery time.Duration
 	// CheckpointRows is the number of row changes after which a checkpoint is taken earlier: it bounds the rows that wait
-	// in memory. Defaults to 4,096.
+	// in memory. Defaults to 8,192.
 	CheckpointRows int
 	// BatchEvents bounds a micro-batch when the receiver is behind; at the head a batch is what one group commit brought.
 	// Defaults to 512.
@@ -52,10 +52,10 @@ type Receiver struct {
 // New returns a Receiver that has not started.
 func New(log events, features *featurestore.Store, jobs *jobqueue.Queue, live *release.Live, o Options) *Receiver {
 	if o.CheckpointEvery == 0 {
-		o.CheckpointEvery = time.Second
+		o.CheckpointEvery = 2 * time.Second
 	}
 	if o.CheckpointRows == 0 {
-		o.CheckpointRows = 4096
+		o.CheckpointRows = 8192
 	}
 	if o.BatchEvents == 0 {
 		o.BatchEvents = 512
