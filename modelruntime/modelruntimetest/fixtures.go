@@ -15,11 +15,6 @@ import (
 	"github.com/freshet-ml/freshet/modelruntime"
 )
 
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
-}
-
 // Fixtures is the directory of models that the real libraries saved: ../shared/fixtures beside the repository. It skips
 // the test if there is none.
 func Fixtures(t testing.TB) string { return sharedtest.Path(t, "fixtures") }
