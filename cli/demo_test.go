@@ -62,7 +62,7 @@ func TestDemoRecommendationsFollowTheSession(t *testing.T) {
 		}
 		s = board.snapshot(time.Now())
 	}
-	if !followed(s) || s.Accepted == 0 || s.Predictions == 0 || s.Samples == 0 || s.WatermarkBehind <= 0 || s.Release != "r1" || s.Trouble != "" {
+	if !followed(s) || s.Release != "r1" || s.Trouble != "" {
 		t.Errorf("%+v", s)
 	}
 	cancel()
@@ -73,7 +73,8 @@ func TestDemoRecommendationsFollowTheSession(t *testing.T) {
 	mustBeEmpty(t, tmp)
 }
 
-// followed reports whether two users have titles that changed within their session.
+// followed reports whether two users have titles that changed within their session, and the server's counts, which are
+// looked at now and then, have caught up with that.
 func followed(s demoSnapshot) bool {
 	n := 0
 	for _, u := range s.Users {
@@ -81,7 +82,7 @@ func followed(s demoSnapshot) bool {
 			n++
 		}
 	}
-	return n >= 2 && s.WatermarkBehind > 0
+	return n >= 2 && s.Accepted > 0 && s.Predictions > 0 && s.Samples > 0 && s.WatermarkBehind > 0
 }
 
 func TestDemoCommand(t *testing.T) {
