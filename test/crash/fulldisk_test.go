@@ -27,7 +27,7 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	const script = `mount -t tmpfs -o size=16m none "$0" && exec "$@"`
-	p := launchAs(t, "unshare", "-rm", "sh", "-c", script, data, binary(t), "serve", "--project", project, "--data", data, "--listen", "127.0.0.1:0")
+	p := launchAs(t, "unshare", "-rm", "sh", "-c", script, data, binary.Path(t), "serve", "--project", project, "--data", data, "--listen", "127.0.0.1:0")
 	p.await(t)
 	padding := strings.Repeat("x", 4000)
 	sent := 0

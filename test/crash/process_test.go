@@ -58,7 +58,7 @@ type process struct {
 // launch starts a server and does not wait for it.
 func launch(t *testing.T, project, data string) *process {
 	t.Helper()
-	return launchAs(t, binary(t), "serve", "--project", project, "--data", data, "--listen", "127.0.0.1:0", "--visibility", "1s")
+	return launchAs(t, binary.Path(t), "serve", "--project", project, "--data", data, "--listen", "127.0.0.1:0", "--visibility", "1s")
 }
 
 // launchAs starts a server by a command line.

@@ -92,9 +92,5 @@ func built(t *testing.T) string {
 			t.Skipf("the documents use %s, which is not here", needed)
 		}
 	}
-	path, err := buildOnce()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return binary.Path(t)
 }
