@@ -24,8 +24,7 @@ const stripes = 64
 type Store struct {
 	db      *pebble.DB
 	seed    uint64
-	mu      sync.RWMutex // read while db is used, so that Close waits for that
-	closed  bool
+	gate    disk.Gate           // held while db is used, so that Close waits for that
 	writing [stripes]sync.Mutex // by entity: a Put reads before it writes
 }
 
@@ -36,10 +35,10 @@ func New(db *disk.DB) *Store { return &Store{db: db.Pebble(), seed: db.Seed()} }
 
 // Put implements predictionstore.Driver.
 func (s *Store) Put(ctx context.Context, p freshet.Prediction) (bool, error) {
-	if err := s.enter(ctx); err != nil {
+	if err := s.gate.Enter(ctx, storeName); err != nil {
 		return false, err
 	}
-	defer s.mu.RUnlock()
+	defer s.gate.Leave()
 	var stack [256]byte
 	key := appendEntityKey(stack[:0], p.Entity)
 	defer s.lock(key).Unlock()
@@ -92,10 +91,10 @@ func (s *Store) GetExplained(ctx context.Context, e freshet.Entity, pipeline fre
 }
 
 func (s *Store) get(ctx context.Context, e freshet.Entity, pipeline freshet.PipelineName, explained bool) (freshet.Prediction, error) {
-	if err := s.enter(ctx); err != nil {
+	if err := s.gate.Enter(ctx, storeName); err != nil {
 		return freshet.Prediction{}, err
 	}
-	defer s.mu.RUnlock()
+	defer s.gate.Leave()
 	var stack [256]byte
 	value, closer, err := s.db.Get(append(appendEntityKey(stack[:0], e), pipeline...))
 	if errors.Is(err, pebble.ErrNotFound) {
@@ -112,10 +111,10 @@ func (s *Store) get(ctx context.Context, e freshet.Entity, pipeline freshet.Pipe
 
 // List implements predictionstore.Driver.
 func (s *Store) List(ctx context.Context, e freshet.Entity) ([]freshet.Prediction, error) {
-	if err := s.enter(ctx); err != nil {
+	if err := s.gate.Enter(ctx, storeName); err != nil {
 		return nil, err
 	}
-	defer s.mu.RUnlock()
+	defer s.gate.Leave()
 	var list []freshet.Prediction
 	err := s.scan(e, func(it *pebble.Iterator, prefix int) error {
 		value, err := it.ValueAndErr()
@@ -135,10 +134,10 @@ func (s *Store) List(ctx context.Context, e freshet.Entity) ([]freshet.Predictio
 
 // Delete implements predictionstore.Driver. It is synced: nothing would delete again what comes back after a crash.
 func (s *Store) Delete(ctx context.Context, e freshet.Entity) error {
-	if err := s.enter(ctx); err != nil {
+	if err := s.gate.Enter(ctx, storeName); err != nil {
 		return err
 	}
-	defer s.mu.RUnlock()
+	defer s.gate.Leave()
 	defer s.lock(appendEntityKey(nil, e)).Unlock()
 	b := s.db.NewBatch()
 	defer b.Close()
@@ -170,28 +169,16 @@ func (s *Store) scan(e freshet.Entity, each func(it *pebble.Iterator, prefix int
 
 // Close implements predictionstore.Driver. The store below stays open.
 func (s *Store) Close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closed = true
+	s.gate.Close()
 	return nil
 }
 
-// enter holds off Close for a call that may go on.
-func (s *Store) enter(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	s.mu.RLock()
-	if s.closed {
-		s.mu.RUnlock()
-		return freshet.Errorf(freshet.Unavailable, "the prediction store is closed")
-	}
-	return nil
-}
+// storeName is what the store is called in errors.
+const storeName = "prediction store"
 
 func storeError(err error) error {
 	if err == nil {
 		return nil
 	}
-	return freshet.Errorf(freshet.Internal, "prediction store: %w", err)
+	return freshet.Errorf(freshet.Internal, storeName+": %w", err)
 }

@@ -26,8 +26,7 @@ const stripes = 64
 type Store struct {
 	disk    *disk.DB
 	db      *pebble.DB
-	mu      sync.RWMutex // read while db is used, so that Close waits for that
-	closed  bool
+	gate    disk.Gate           // held while db is used, so that Close waits for that
 	writing [stripes]sync.Mutex // by key: a Put reads before it writes
 }
 
@@ -38,10 +37,10 @@ func New(db *disk.DB) *Store { return &Store{disk: db, db: db.Pebble()} }
 
 // Put implements tablestore.Driver.
 func (s *Store) Put(ctx context.Context, ties tablestore.Ties, rows []tablestore.Row) ([]bool, error) {
-	if err := s.enter(ctx); err != nil {
+	if err := s.gate.Enter(ctx, storeName); err != nil {
 		return nil, err
 	}
-	defer s.mu.RUnlock()
+	defer s.gate.Leave()
 	keys := make([][]byte, len(rows))
 	for i := range rows {
 		keys[i] = appendKey(nil, rows[i].Table, rows[i].Key)
@@ -121,10 +120,10 @@ func (s *Store) unlock(set uint64) {
 
 // Get implements tablestore.Driver.
 func (s *Store) Get(ctx context.Context, table freshet.TableName, key freshet.Key) (tablestore.Row, bool, error) {
-	if err := s.enter(ctx); err != nil {
+	if err := s.gate.Enter(ctx, storeName); err != nil {
 		return tablestore.Row{}, false, err
 	}
-	defer s.mu.RUnlock()
+	defer s.gate.Leave()
 	var stack [256]byte
 	row, ok, err := get(s.db, appendKey(stack[:0], table, key))
 	row.Table, row.Key = table, key
@@ -148,28 +147,16 @@ func get(from pebble.Reader, key []byte) (row tablestore.Row, ok bool, err error
 
 // Close implements tablestore.Driver. The store below stays open.
 func (s *Store) Close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closed = true
+	s.gate.Close()
 	return nil
 }
 
-// enter holds off Close for a call that may go on.
-func (s *Store) enter(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	s.mu.RLock()
-	if s.closed {
-		s.mu.RUnlock()
-		return freshet.Errorf(freshet.Unavailable, "the table store is closed")
-	}
-	return nil
-}
+// storeName is what the store is called in errors.
+const storeName = "table store"
 
 func storeError(err error) error {
 	if err == nil {
 		return nil
 	}
-	return freshet.Errorf(freshet.Internal, "table store: %w", err)
+	return freshet.Errorf(freshet.Internal, storeName+": %w", err)
 }
