@@ -57,10 +57,10 @@ func (c *exportCommand) Run(ctx context.Context, sh *shell) error {
 		return sh.printProblems(err)
 	}
 	defer rel.Close()
-	meter := newExportMeter(sh.err)
+	meter := newTaskMeter(sh.err)
 	done, err := server.Export(ctx, c.Data, c.Offline, rel, trainingset.Options{
 		Entities: c.Entities, TimeColumn: c.TimeColumn, Features: c.Features, Known: c.AsOf == "known", FullNames: c.FullNames,
-		Output: c.Output, Workers: c.Workers, MaxBytes: int(c.Memory), Progress: meter.show,
+		Output: c.Output, Workers: c.Workers, MaxBytes: int(c.Memory), Progress: func(p trainingset.Progress) { meter.show(func() string { return exportLine(p) }) },
 	})
 	meter.close()
 	if err != nil {
@@ -73,4 +73,15 @@ func (c *exportCommand) Run(ctx context.Context, sh *shell) error {
 	_, err = fmt.Fprintf(sh.out, "%s: %s rows of %d columns, from %s events, in %s (%s rows/s)\n", c.Output, grouped(int(done.Rows)), len(done.Columns),
 		grouped(int(done.Events)), took.Round(time.Millisecond), grouped(int(float64(done.Rows)/took.Seconds())))
 	return err
+}
+
+// exportLine says what is under way: reading rows, whose number is not known; then events; then writing.
+func exportLine(p trainingset.Progress) string {
+	switch {
+	case p.Total == 0:
+		return grouped(int(p.Rows)) + " rows read"
+	case p.Written > 0:
+		return bar(p.Written, p.Rows) + fmt.Sprintf("  %s of %s rows written", grouped(int(p.Written)), grouped(int(p.Rows)))
+	}
+	return bar(p.Events, p.Total) + fmt.Sprintf("  %s of %s events", grouped(int(p.Events)), grouped(int(p.Total)))
 }

@@ -18,7 +18,8 @@ type tree struct {
 		Prediction getPredictionCommand `cmd:"" help:"Read the newest prediction for a user."`
 	} `cmd:"" group:"use" help:"Look at features and predictions."`
 
-	Export exportCommand `cmd:"" group:"use" help:"Write a training set: features at past moments, from a data folder."`
+	Export   exportCommand   `cmd:"" group:"use" help:"Write a training set: features at past moments, from a data folder."`
+	Evaluate evaluateCommand `cmd:"" group:"project" help:"Say how good a model would have been on events of the past."`
 
 	Version    versionCommand    `cmd:"" group:"about" help:"Print the version."`
 	Completion completionCommand `cmd:"" group:"about" help:"Print a completion script for a shell."`

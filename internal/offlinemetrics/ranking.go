@@ -175,15 +175,17 @@ func (r *Ranking) Values(seed uint64) map[string]Interval {
 		"mrr": over(Judged.ReciprocalRank),
 	}
 	for _, k := range r.ks {
-		at := "@" + strconv.Itoa(k)
-		all["precision"+at] = over(func(j Judged) float64 { return j.Precision(k) })
-		all["recall"+at] = over(func(j Judged) float64 { return j.Recall(k) })
-		all["hit_rate"+at] = over(func(j Judged) float64 { return j.HitRate(k) })
-		all["ndcg"+at] = over(func(j Judged) float64 { return j.NDCG(k) })
-		all["map"+at] = over(func(j Judged) float64 { return j.AveragePrecisionAt(k) })
+		all[At("precision", k)] = over(func(j Judged) float64 { return j.Precision(k) })
+		all[At("recall", k)] = over(func(j Judged) float64 { return j.Recall(k) })
+		all[At("hit_rate", k)] = over(func(j Judged) float64 { return j.HitRate(k) })
+		all[At("ndcg", k)] = over(func(j Judged) float64 { return j.NDCG(k) })
+		all[At("map", k)] = over(func(j Judged) float64 { return j.AveragePrecisionAt(k) })
 	}
 	return all
 }
+
+// At is the name of a metric with a cut-off: "recall@10".
+func At(metric string, k int) string { return metric + "@" + strconv.Itoa(k) }
 
 // Coverage is the share of a catalogue of that many items which appears in the first ks[i] of any list, for each cut-off.
 func (r *Ranking) Coverage(catalogue int) []float64 {

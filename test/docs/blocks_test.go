@@ -72,7 +72,11 @@ var number = regexp.MustCompile(`\b[0-9a-f]{12,}\b|[0-9]+([.,:][0-9]+)*`)
 // spaces are the columns of a table, as wide as their widest number.
 var spaces = regexp.MustCompile(` +`)
 
+// progress is a line that a long task prints every five seconds: a slow machine shows some, a fast one none.
+var progress = regexp.MustCompile(`(?m)^\[[#-]+\].*\n`)
+
 func normalised(text string) string {
+	text = progress.ReplaceAllString(text, "")
 	return spaces.ReplaceAllString(number.ReplaceAllString(text, "0"), " ")
 }
 
