@@ -33,7 +33,7 @@ func foreignFormat(head []byte) (foreign, bool) {
 	case isONNX(head):
 		return foreign{"an ONNX model", later, false}, true
 	case bytes.HasPrefix(head, []byte("\x93NUMPY")):
-		return foreign{"a NumPy array, such as factors are", later, false}, true
+		return foreign{"one NumPy array", "no model by itself; factors are a directory with user_factors.npy and item_factors.npy", false}, true
 	case bytes.HasPrefix(head, []byte("\x89HDF\r\n\x1a\n")):
 		return foreign{"an HDF5 file, such as Keras writes", "not read; " + later, false}, true
 	}

@@ -8,8 +8,8 @@ import (
 	freshet "github.com/freshet-ml/freshet"
 )
 
-// Open opens the model of an artifact: an MLflow model directory (it holds a file MLmodel), or a directory in which one
-// file is of a format that a runtime recognises. The content of the file decides, never its name. Returns Unsupported
+// Open opens the model of an artifact: an MLflow model directory (it holds a file MLmodel), a directory with the files of
+// a Bundle, or one in which one file is of a format that a runtime recognises: there the content decides, never the name. Returns Unsupported
 // for a known format that is not read, saying what to do instead, and InvalidArgument, NotFound or TooLarge for what
 // is broken; the message begins with the name of the file.
 func Open(dir fs.FS, runtimes []Runtime) (Model, error) {
@@ -20,6 +20,9 @@ func Open(dir fs.FS, runtimes []Runtime) (Model, error) {
 	names, err := topFiles(dir)
 	if err != nil {
 		return nil, err
+	}
+	if b := bundle(names, runtimes); b != nil {
+		return b.OpenFiles(dir)
 	}
 	found, err := find(dir, names, runtimes)
 	if err != nil {
@@ -114,6 +117,16 @@ func find(dir fs.FS, names []string, runtimes []Runtime) (modelFile, error) {
 		return modelFile{}, unknown
 	}
 	return modelFile{}, freshet.Errorf(freshet.InvalidArgument, "the directory holds no model: expected an MLmodel file or one model file")
+}
+
+// bundle is the runtime that knows a directory by the names of its files; nil if there is none.
+func bundle(names []string, runtimes []Runtime) Bundle {
+	for _, r := range runtimes {
+		if b, ok := r.(Bundle); ok && b.RecognizesFiles(names) {
+			return b
+		}
+	}
+	return nil
 }
 
 func recognize(head []byte, runtimes []Runtime) Runtime {

@@ -11,6 +11,8 @@ import (
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/internal/api"
 	"github.com/freshet-ml/freshet/modelruntime"
+	"github.com/freshet-ml/freshet/modelruntime/factormodel"
+	"github.com/freshet-ml/freshet/modelruntime/itemmodel"
 	"github.com/freshet-ml/freshet/modelruntime/linearmodel"
 	"github.com/freshet-ml/freshet/modelruntime/treemodel"
 )
@@ -53,7 +55,7 @@ type Options struct {
 
 // Runtimes are the kinds of models that come with Freshet.
 func Runtimes() []modelruntime.Runtime {
-	return []modelruntime.Runtime{treemodel.LightGBM{}, linearmodel.Linear{}}
+	return []modelruntime.Runtime{treemodel.LightGBM{}, linearmodel.Linear{}, factormodel.Factors{}, itemmodel.Items{}}
 }
 
 // withDefaults fills in what is not set and refuses what cannot be.

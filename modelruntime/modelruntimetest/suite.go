@@ -4,6 +4,7 @@ package modelruntimetest
 
 import (
 	"context"
+	"maps"
 	"math"
 	"slices"
 	"sync"
@@ -14,12 +15,14 @@ import (
 	"github.com/freshet-ml/freshet/modelruntime"
 )
 
-// Example is one model file that a runtime opens.
+// Example is one model that a runtime opens.
 type Example struct {
 	Name     string
 	File     []byte
-	Inputs   []string // column names, in order
-	Required []string // columns that must not be missing
+	Files    map[string][]byte // of a Bundle, instead of File
+	Texts    []string          // of a Ranker: some that it knows, in each of its columns of texts
+	Inputs   []string          // column names, in order
+	Required []string          // columns that must not be missing
 	Outputs  []string
 }
 
@@ -36,6 +39,9 @@ func Run(t *testing.T, r modelruntime.Runtime, examples []Example) {
 			t.Run("allocations", func(t *testing.T) { e.allocations(t, r) })
 			t.Run("truncated", func(t *testing.T) { e.truncated(t, r) })
 			t.Run("recognizes", func(t *testing.T) { e.recognizes(t, r) })
+			if len(e.Texts) > 0 {
+				t.Run("ranker", func(t *testing.T) { e.ranker(t, r) })
+			}
 		})
 	}
 }
@@ -46,9 +52,20 @@ func open(r modelruntime.Runtime, file []byte) (modelruntime.Model, error) {
 	return r.Open(fstest.MapFS{fileName: {Data: file}}, fileName)
 }
 
+func (e Example) openFiles(r modelruntime.Runtime) (modelruntime.Model, error) {
+	if e.Files == nil {
+		return open(r, e.File)
+	}
+	dir := fstest.MapFS{}
+	for name, file := range e.Files {
+		dir[name] = &fstest.MapFile{Data: file}
+	}
+	return r.(modelruntime.Bundle).OpenFiles(dir)
+}
+
 func (e Example) open(t *testing.T, r modelruntime.Runtime) modelruntime.Model {
 	t.Helper()
-	m, err := open(r, e.File)
+	m, err := e.openFiles(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,11 +208,22 @@ func (e Example) allocations(t *testing.T, r modelruntime.Runtime) {
 	}
 }
 
-// truncated cuts the file at many points: no cut may panic, and a model that opens must answer.
+// truncated cuts each file at many points: no cut may panic, and a model that opens must answer.
 func (e Example) truncated(t *testing.T, r modelruntime.Runtime) {
-	step := max(1, len(e.File)/500)
-	for cut := 0; cut < len(e.File); cut += step {
-		m, err := open(r, e.File[:cut])
+	e.cut(t, r, e.File, func(file []byte) Example { return Example{File: file} })
+	for name, file := range e.Files {
+		e.cut(t, r, file, func(file []byte) Example {
+			short := Example{Files: maps.Clone(e.Files)}
+			short.Files[name] = file
+			return short
+		})
+	}
+}
+
+func (e Example) cut(t *testing.T, r modelruntime.Runtime, file []byte, with func([]byte) Example) {
+	step := max(1, len(file)/500)
+	for cut := 0; cut < len(file); cut += step {
+		m, err := with(file[:cut]).openFiles(r)
 		if err != nil {
 			continue
 		}
@@ -207,8 +235,16 @@ func (e Example) truncated(t *testing.T, r modelruntime.Runtime) {
 }
 
 func (e Example) recognizes(t *testing.T, r modelruntime.Runtime) {
-	if !r.Recognizes(e.File[:min(len(e.File), 4096)]) {
+	if e.Files == nil && !r.Recognizes(e.File[:min(len(e.File), 4096)]) {
 		t.Error("the runtime does not recognise its own file")
+	}
+	if b, ok := r.(modelruntime.Bundle); ok {
+		if e.Files != nil && !b.RecognizesFiles(slices.Collect(maps.Keys(e.Files))) {
+			t.Error("the runtime does not recognise its own files")
+		}
+		if b.RecognizesFiles(nil) || b.RecognizesFiles([]string{"MLmodel", "model.json"}) {
+			t.Error("it recognises a directory of others")
+		}
 	}
 	for _, foreign := range []string{"", "{", "treetop", "PK\x03\x04", "\x80\x04\x95", "binf\x00\x00", "{\"learner\":{}}", "MLmodel", "\x08\x0a"} {
 		if r.Recognizes([]byte(foreign)) {
