@@ -36,6 +36,7 @@ func house() layertest.Rules {
 			"offlinestore/offlinestoretest": {"eventlog": "what it keeps are the log's records"},
 			"registry":                      {"feature": "views are stored by their digest"},
 			"feature":                       {"embed": "a view may embed texts"},
+			"modelruntime/factormodel":      {"feature/expression": "the kinds of columns of an id map, which is a table"},
 			// A kit, and a driver: it holds no state and does no I/O.
 			"internal/project": {"embed/wordtable": "the embedder of a project that names no other"},
 		},
