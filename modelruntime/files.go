@@ -2,10 +2,8 @@ package modelruntime
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
-	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -202,21 +200,13 @@ func fileError(name string, err error) error {
 	return freshet.Errorf(freshet.Internal, "%s: %w", name, err)
 }
 
-// Digest names the content of an artifact: SHA-256 over its files, without the hidden ones, in ascending byte order of their paths (with
-// slashes), each as the length of the path, the path, the length of the content, the content; lengths are 8 bytes, big
-// endian. The digest does not depend on times, permissions, empty directories or where the artifact lies. A
-// symbolic link to a file inside counts as that file. Returns InvalidArgument for what is neither file nor directory,
-// TooLarge over MaxFiles.
+// Digest names the content of an artifact: SHA-256 over what Pack writes. It does not depend on times, permissions, empty
+// directories or where the artifact lies. A symbolic link to a file inside counts as that file. Returns InvalidArgument
+// for what is neither file nor directory, TooLarge over MaxFiles.
 func Digest(dir fs.FS) (freshet.Digest, error) {
-	names, err := filesOf(dir)
-	if err != nil {
-		return "", err
-	}
 	h := sha256.New()
-	for _, name := range names {
-		if err := addFile(h, dir, name); err != nil {
-			return "", err
-		}
+	if err := Pack(h, dir); err != nil {
+		return "", err
 	}
 	return freshet.Digest("sha256:" + hex.EncodeToString(h.Sum(nil))), nil
 }
@@ -244,28 +234,4 @@ func filesOf(dir fs.FS) ([]string, error) {
 	})
 	slices.Sort(names) // WalkDir puts "a/b" before "a-b"
 	return names, err
-}
-
-func addFile(h hash.Hash, dir fs.FS, name string) error {
-	f, err := openFile(dir, name, MaxFileBytes)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return fileError(name, err)
-	}
-	var length [8]byte
-	h.Write(binary.BigEndian.AppendUint64(length[:0], uint64(len(name))))
-	h.Write([]byte(name))
-	h.Write(binary.BigEndian.AppendUint64(length[:0], uint64(info.Size())))
-	n, err := io.Copy(h, io.LimitReader(f, info.Size()))
-	if err == nil && n != info.Size() {
-		err = io.ErrUnexpectedEOF // it shrank meanwhile
-	}
-	if err != nil {
-		return fileError(name, err)
-	}
-	return nil
 }

@@ -35,6 +35,8 @@ type Options struct {
 	LogBytes     int64  // size of the log above which younger events are moved, too. Defaults to none
 	Offline      string // folder of the offline store. Defaults to "offline" in Data
 
+	MaxBlobBytes int64 // of one artifact in the registry. Defaults to 1 GiB
+
 	HotBytes   int64         // rows kept in memory. Defaults to 256 MB
 	Visibility time.Duration // after which a job whose worker died is given to another. Defaults to 15 s
 	Attempts   int           // at a job before it becomes a dead letter. Defaults to 5

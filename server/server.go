@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"path/filepath"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -34,6 +35,8 @@ import (
 	"github.com/freshet-ml/freshet/offlinestore/diroffline"
 	"github.com/freshet-ml/freshet/predictionstore"
 	"github.com/freshet-ml/freshet/predictionstore/diskpredictions"
+	"github.com/freshet-ml/freshet/registry"
+	"github.com/freshet-ml/freshet/registry/dirregistry"
 	"github.com/freshet-ml/freshet/tablestore"
 	"github.com/freshet-ml/freshet/tablestore/disktables"
 )
@@ -54,6 +57,7 @@ type Server struct {
 	jobs         *jobqueue.Queue
 	predictions  *predictionstore.Store
 	tables       *tablestore.Store
+	decisions    *registry.Registry
 	live         *release.Live
 	receiver     *receiver.Receiver
 	orchestrator *orchestration.Orchestrator
@@ -175,6 +179,16 @@ func (s *Server) openHandOffs() error {
 
 	s.tables = tablestore.New(disktables.New(s.db), &tablestore.Options{Now: s.o.Now})
 	s.onClose("table store", s.tables.Close)
+	return s.openRegistry()
+}
+
+func (s *Server) openRegistry() error {
+	d, err := dirregistry.Open(filepath.Join(s.o.Data, registryFolder), &dirregistry.Options{FS: s.o.fs, Now: s.o.Now})
+	if err != nil {
+		return err
+	}
+	s.decisions = registry.New(d, &registry.Options{Now: s.o.Now, MaxBlobBytes: s.o.MaxBlobBytes})
+	s.onClose("registry", s.decisions.Close)
 	return nil
 }
 

@@ -90,7 +90,7 @@ func Open(dir string, o *Options) (*DB, error) {
 	if fs == nil {
 		fs = vfs.Default
 	}
-	if err := makeFolder(fs, dir); err != nil {
+	if err := MakeFolder(fs, dir); err != nil {
 		return nil, freshet.Errorf(freshet.Internal, "data folder %s: %w", dir, err)
 	}
 	lock, err := pebble.LockDirectory(dir, fs)

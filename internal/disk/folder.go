@@ -2,9 +2,9 @@ package disk
 
 import "github.com/cockroachdb/pebble/v2/vfs"
 
-// makeFolder creates dir and the parents that it lacks, and syncs the folder in which each of them stands: without that, a
+// MakeFolder creates dir and the parents that it lacks, and syncs the folder in which each of them stands: without that, a
 // crash of the machine may take a new folder with everything that was synced in it.
-func makeFolder(fs vfs.FS, dir string) error {
+func MakeFolder(fs vfs.FS, dir string) error {
 	if _, err := fs.Stat(dir); err == nil {
 		return nil
 	}
@@ -12,16 +12,17 @@ func makeFolder(fs vfs.FS, dir string) error {
 	if parent == dir { // the root
 		return fs.MkdirAll(dir, 0o755)
 	}
-	if err := makeFolder(fs, parent); err != nil {
+	if err := MakeFolder(fs, parent); err != nil {
 		return err
 	}
 	if err := fs.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	return syncFolder(fs, parent)
+	return SyncFolder(fs, parent)
 }
 
-func syncFolder(fs vfs.FS, dir string) error {
+// SyncFolder makes the names in dir durable.
+func SyncFolder(fs vfs.FS, dir string) error {
 	f, err := fs.OpenDir(dir)
 	if err != nil {
 		return err
