@@ -19,6 +19,8 @@ type serveCommand struct {
 
 	Offline string `placeholder:"DIR" help:"The folder for events that have left the log, as Parquet files (default: offline in --data)."`
 
+	DefaultModel string `placeholder:"NAME" help:"The model that answers POST /invocations (default: the only one there is)."`
+
 	Profiles string `placeholder:"ADDR" help:"A loopback host:port for Go's runtime profiles (default: none)."`
 
 	LogFormat string     `enum:"text,json" default:"text" help:"How to log: text or json (default ${default})."`
@@ -120,6 +122,7 @@ func (c *serveCommand) options(sh *shell) server.Options {
 	if o.LogRetention == 0 {
 		o.LogRetention = -1 // the server's way to say: keep all
 	}
+	o.API.DefaultModel = c.DefaultModel
 	o.API.MaxBody = int64(c.MaxBody)
 	o.API.MaxUnpacked = int64(c.MaxUnpacked)
 	o.API.MaxDepth = c.MaxDepth

@@ -9,16 +9,17 @@ import (
 	"github.com/freshet-ml/freshet/internal/pushtable"
 	"github.com/freshet-ml/freshet/internal/reader"
 	"github.com/freshet-ml/freshet/internal/receiver"
+	"github.com/freshet-ml/freshet/internal/serving"
 	"github.com/freshet-ml/freshet/jobqueue"
 )
 
-func (s *Server) openDoor(values *reader.Reader) {
+func (s *Server) openDoor(values *reader.Reader, models *serving.Server) {
 	s.api = api.New(api.Deps{
 		Live: s.live, Log: s.log, Rows: s.features, Values: values, Tables: pushtable.New(s.tables), Jobs: s.jobs, Predictions: s.predictions,
-		Predictor: s.orchestrator,
-		Streams:   &streams{receiver: s.receiver, jobs: s.jobs, backlog: uint64(s.o.Backlog), now: s.o.Now},
-		Ready:     readiness{s.receiver},
-		Metrics:   s.registry, Logger: s.o.Logger, Now: s.o.Now,
+		Predictor: s.orchestrator, Models: models,
+		Streams: &streams{receiver: s.receiver, jobs: s.jobs, backlog: uint64(s.o.Backlog), now: s.o.Now},
+		Ready:   readiness{s.receiver},
+		Metrics: s.registry, Logger: s.o.Logger, Now: s.o.Now,
 		Version: Version(), Roles: []string{"api", "receiver", "orchestration"},
 	}, s.o.API)
 }

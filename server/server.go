@@ -109,7 +109,7 @@ func (s *Server) open(ctx context.Context) error {
 		Live: s.live, Log: past, Features: s.features, Reader: values, Tables: pushtable.New(s.tables), Jobs: s.jobs, Predictions: s.predictions,
 		Models: models, Metrics: orchestration.NewMetrics(s.registry),
 	}, orchestration.Options{Workers: s.o.Workers, Now: s.o.Now, Logger: s.o.Logger})
-	s.openDoor(values)
+	s.openDoor(values, models)
 	s.registry.MustRegister(s.collectors()...)
 	return s.listen()
 }

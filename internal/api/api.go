@@ -37,6 +37,8 @@ type API struct {
 	bodies    sync.Pool    // of *body
 	batches   sync.Pool    // of *batch
 	buffers   sync.Pool    // of *[]byte, answers
+	matrices  sync.Pool    // of *matrix
+	infers    sync.Pool    // of *inferRequest
 	unpackers unpackers
 	origins   *http.CrossOriginProtection
 }
@@ -54,6 +56,8 @@ func New(deps Deps, o Options) *API {
 	a.bodies.New = func() any { return new(body) }
 	a.batches.New = func() any { return newBatch() }
 	a.buffers.New = func() any { return new([]byte) }
+	a.matrices.New = func() any { return new(matrix) }
+	a.infers.New = func() any { return newInferRequest() }
 	a.unpackers.init(a.o.MaxUnpacked)
 	a.mux = a.newMux(a.routes())
 	return a
@@ -97,6 +101,7 @@ type Deps struct {
 	Jobs        Jobs
 	Predictions Predictions
 	Predictor   Predictor
+	Models      Models
 	Streams     Streams
 	Ready       Ready
 

@@ -64,6 +64,12 @@ type Predictor interface {
 	Predict(ctx context.Context, rel *release.Opened, req release.Request) (freshet.Prediction, error)
 }
 
+// Models runs models (the serving layer).
+type Models interface {
+	// Score answers rows: inputs and outputs are those of modelruntime.Model.Predict, checked against the signature.
+	Score(ctx context.Context, m *release.Model, inputs, outputs []float64) error
+}
+
 // Tables reads and writes push tables (pushtable.Tables).
 type Tables interface {
 	Find(ctx context.Context, spec *table.Spec, key freshet.Key, dst []expression.Value) (row pushtable.Row, ok bool, err error)
@@ -102,7 +108,7 @@ type Ready interface {
 
 func (d *Deps) check() {
 	if d.Live == nil || d.Log == nil || d.Rows == nil || d.Values == nil || d.Tables == nil || d.Jobs == nil || d.Predictions == nil ||
-		d.Predictor == nil || d.Streams == nil || d.Ready == nil {
+		d.Predictor == nil || d.Models == nil || d.Streams == nil || d.Ready == nil {
 		panic("api: a dependency is missing")
 	}
 }

@@ -91,13 +91,3 @@ func (a *API) readFeast(w *response, r *http.Request, v any) error {
 	}
 	return feastInvalid("model_attributes_type", err.Error())
 }
-
-// getFeastHealth is for those who watch a feature server. Model servers have the same route, and answer it alike.
-func (a *API) getFeastHealth(w *response, _ *http.Request) error {
-	if len(a.reasons()) > 0 {
-		w.WriteHeader(http.StatusServiceUnavailable)
-		return nil
-	}
-	w.WriteHeader(http.StatusOK)
-	return nil
-}

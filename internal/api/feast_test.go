@@ -231,9 +231,9 @@ func TestFeastValues(t *testing.T) {
 func TestFeastHealth(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, Options{})
-	r.wantBody(r.get("/health"), 200, "")
+	r.wantBody(r.get("/health"), 200, "\n")
 	r.back.set(func(b *behind) { b.notReady = []string{"recovering"} })
-	r.wantBody(r.get("/health"), 503, "")
+	r.wantBody(r.get("/health"), 503, "\n")
 	r.live.Store(nil)
 	r.wantBody(r.post("/get-online-features", `{"entities":{"user_id":["u1"]},"features":["a:b"]}`), 503, `"no release is live yet; try again when /readyz answers 200"`)
 }

@@ -55,6 +55,9 @@ GET  /v1/status  /v1/streams               how the server does
 GET  /v1/dead-letters                      jobs that failed
 POST /get-online-features  /push           for Feast's clients
 GET  /FeatureGroup/{name}                  for SageMaker's
+POST /v2/models/{model}/infer              models, by the Open Inference Protocol
+POST /invocations                          for MLflow's clients
+POST /endpoints/{model}/invocations        for SageMaker's
 GET  /healthz  /readyz  /metrics           for machines
 GET  /openapi.yaml                         all of it, in full
 `, a.deps.Version, project, id))

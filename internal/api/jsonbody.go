@@ -49,13 +49,18 @@ func (a *API) readForeign(w *response, r *http.Request, v any) error {
 	if len(bytes.TrimLeft(sent.buf, spaces)) == 0 {
 		return freshet.Errorf(freshet.InvalidArgument, "the body is empty; expected a JSON object")
 	}
-	if err := checkDepth(sent.buf, 0, a.o.MaxDepth); err != nil {
+	return a.decodeForeign(sent.buf, v)
+}
+
+// decodeForeign is readForeign for a text that was read.
+func (a *API) decodeForeign(text []byte, v any) error {
+	if err := checkDepth(text, 0, a.o.MaxDepth); err != nil {
 		return err
 	}
-	if err := checkSyntax(sent.buf); err != nil {
+	if err := checkSyntax(text); err != nil {
 		return err
 	}
-	if err := json.Unmarshal(sent.buf, v); err != nil {
+	if err := json.Unmarshal(text, v); err != nil {
 		return decodeError(err)
 	}
 	return nil

@@ -28,6 +28,9 @@ type Options struct {
 	// DrainTimeout is how long requests under way may go on when Serve's context ends. Defaults to 10 s.
 	DrainTimeout time.Duration
 
+	// DefaultModel is the model that POST /invocations asks. Defaults to the only model of the live release.
+	DefaultModel string
+
 	TLS *tls.Config // nil: HTTP in clear
 }
 

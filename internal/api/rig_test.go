@@ -98,8 +98,13 @@ func (fakeModel) Open(fs.FS, string) (modelruntime.Model, error) {
 func (fakeModel) Signature() modelruntime.Signature {
 	return modelruntime.Signature{Inputs: []modelruntime.Column{{Name: "minutes"}, {Name: "plays"}}, Outputs: []string{"score"}}
 }
-func (fakeModel) Predict(context.Context, []float64, []float64) error { return nil }
-func (fakeModel) Close() error                                        { return nil }
+func (fakeModel) Predict(_ context.Context, inputs, outputs []float64) error {
+	for i := range outputs {
+		outputs[i] = inputs[2*i] + inputs[2*i+1]
+	}
+	return nil
+}
+func (fakeModel) Close() error { return nil }
 
 // openRelease opens the project text with its tables and model.
 func openRelease(t testing.TB, text string) *release.Opened {
@@ -158,7 +163,7 @@ func newRigOf(t testing.TB, text string, o Options) *rig {
 	rows := featurestore.New(r.rows)
 	r.api = New(Deps{
 		Live: r.live, Log: r.log, Rows: rows, Values: logValues{reader.New(rows, r.log), r.log}, Tables: r.tables, Jobs: r.jobs,
-		Predictions: r.predictions, Predictor: r.back, Streams: r.back, Ready: r.back,
+		Predictions: r.predictions, Predictor: r.back, Models: r.back, Streams: r.back, Ready: r.back,
 		Now: clock, Version: "test", Roles: []string{"api"},
 	}, o)
 	return r
@@ -208,6 +213,16 @@ func (b *behind) Predict(_ context.Context, rel *release.Opened, req release.Req
 		p.Explanation = &freshet.Explanation{Names: []string{"minutes"}, Inputs: [][]float64{{10}}}
 	}
 	return p, nil
+}
+
+// Score is that of the serving layer without its checks.
+func (b *behind) Score(ctx context.Context, m *release.Model, inputs, outputs []float64) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.fail != nil {
+		return b.fail
+	}
+	return m.Predict(ctx, inputs, outputs)
 }
 
 func (b *behind) Streams() []StreamStatus {
@@ -300,7 +315,7 @@ func (r *rig) send(method, target, body string, headers ...string) answer {
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])
 	}
-	if body != "" && req.Header.Get("Content-Type") == "" {
+	if body != "" && req.Header["Content-Type"] == nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	w := httptest.NewRecorder()

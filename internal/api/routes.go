@@ -41,11 +41,28 @@ func (a *API) routes() []route {
 		{"POST", "/write-to-online-store", a.feast(a.postFeastStore)},
 		{"POST", "/feast.serving.ServingService/GetOnlineFeatures", a.grpc(a.feastGRPCGet)},
 		{"POST", "/feast.serving.ServingService/GetFeastServingInfo", a.grpc(a.feastGRPCInfo)},
-		{"GET", "/health", a.getFeastHealth},
+		{"GET", "/health", a.getMLflowHealth},
 		{"GET", "/FeatureGroup/{name}", a.sageMaker(a.getRecord)},
 		{"PUT", "/FeatureGroup/{name}", a.sageMaker(a.putRecord)},
 		{"DELETE", "/FeatureGroup/{name}", a.sageMaker(a.deleteRecord)},
 		{"POST", "/BatchGetRecord", a.sageMaker(a.postBatchGet)},
+		{"POST", "/endpoints/{name}/invocations", a.sageMakerModel(a.postEndpoint)},
+		{"GET", "/v2", a.getOIPServer},
+		{"GET", "/v2/health/live", a.getOIPLive},
+		{"GET", "/v2/health/ready", a.getOIPReady},
+		{"GET", "/v2/models/{name}", a.oip(a.getOIPModel)},
+		{"GET", "/v2/models/{name}/versions/{version}", a.oip(a.getOIPModel)},
+		{"GET", "/v2/models/{name}/ready", a.oip(a.getOIPModelReady)},
+		{"GET", "/v2/models/{name}/versions/{version}/ready", a.oip(a.getOIPModelReady)},
+		{"POST", "/v2/models/{name}/infer", a.oip(a.postOIPInfer)},
+		{"POST", "/v2/models/{name}/versions/{version}/infer", a.oip(a.postOIPInfer)},
+		{"POST", "/v2/repository/index", a.oip(a.postOIPIndex)},
+		{"POST", "/v2/repository/models/{name}/load", a.oip(a.postOIPLoad)},
+		{"POST", "/v2/repository/models/{name}/unload", a.oip(a.postOIPLoad)},
+		{"GET", "/ping", a.getMLflowHealth},
+		{"GET", "/version", a.getMLflowVersion},
+		{"POST", "/invocations", a.mlflow(a.postInvocations)},
+		{"POST", "/models/{name}/invocations", a.mlflow(a.postInvocations)},
 		{"GET", "/healthz", a.getHealth},
 		{"GET", "/readyz", a.getReady},
 		{"GET", "/metrics", a.getMetrics},
@@ -67,10 +84,19 @@ func (a *API) newMux(routes []route) *http.ServeMux {
 	other := a.metrics.routes.Route("other")
 	for _, path := range slices.Sorted(maps.Keys(methods)) {
 		// Less specific than the routes with a method: it gets what they leave.
-		mux.HandleFunc(path, a.run(other, wrongMethod(methods[path])))
+		mux.HandleFunc(path, a.run(other, a.inForm(path, wrongMethod(methods[path]))))
 	}
+	mux.HandleFunc("/v2/", a.run(other, a.oip(noRoute)))
 	mux.HandleFunc("/", a.run(other, noRoute))
 	return mux
+}
+
+// inForm makes errors at path those of the protocol that the path is of.
+func (a *API) inForm(path string, handle func(*response, *http.Request) error) func(*response, *http.Request) error {
+	if path == "/v2" || strings.HasPrefix(path, "/v2/") {
+		return a.oip(handle)
+	}
+	return handle
 }
 
 func wrongMethod(allowed []string) func(*response, *http.Request) error {

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/freshet-ml/freshet"
@@ -15,8 +16,8 @@ import (
 
 // unpackers lend readers that unpack bodies; each holds some 100 KB that is worth keeping.
 type unpackers struct {
-	gzips, zstds sync.Pool
-	max          int64
+	gzips, zstds, zlibs sync.Pool
+	max                 int64
 }
 
 func (u *unpackers) init(maxUnpacked int64) {
@@ -37,9 +38,11 @@ func (u *unpackers) of(h http.Header, packed io.Reader) (io.Reader, func(), erro
 		return u.gzip(packed)
 	case "zstd":
 		return u.zstd(packed)
+	case "deflate": // Triton's client: a zlib stream, as HTTP has it
+		return u.zlib(packed)
 	}
 	return nil, nil, closing(freshet.FieldErrorf(freshet.Unsupported, "Content-Encoding",
-		"Content-Encoding %q is not read; expected gzip, zstd or none", clip(encoding, 128)))
+		"Content-Encoding %q is not read; expected gzip, zstd, deflate or none", clip(encoding, 128)))
 }
 
 func (u *unpackers) gzip(packed io.Reader) (io.Reader, func(), error) {
@@ -50,6 +53,25 @@ func (u *unpackers) gzip(packed io.Reader) (io.Reader, func(), error) {
 	done := func() { u.gzips.Put(z) }
 	// The header is read at the first Read, so that its errors come where those of the rest come.
 	return &lazy{open: func() error { return z.Reset(packed) }, r: z}, done, nil
+}
+
+func (u *unpackers) zlib(packed io.Reader) (io.Reader, func(), error) {
+	l := &lazy{}
+	l.open = func() (err error) {
+		z, _ := u.zlibs.Get().(io.Reader)
+		if z == nil {
+			l.r, err = zlib.NewReader(packed)
+			return err
+		}
+		l.r = z
+		return z.(zlib.Resetter).Reset(packed, nil)
+	}
+	done := func() {
+		if l.r != nil {
+			u.zlibs.Put(l.r)
+		}
+	}
+	return l, done, nil
 }
 
 func (u *unpackers) zstd(packed io.Reader) (io.Reader, func(), error) {

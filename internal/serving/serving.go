@@ -38,21 +38,28 @@ func New(reg prometheus.Registerer) *Server {
 // warmRows is how many rows a model scores before it goes live: enough to touch all of it.
 const warmRows = 64
 
-// Warm runs each model of o once on rows without any value, and on zeros where it does not take missing ones. A model
-// that cannot even answer these must not go live.
+// Warm runs each model of o once on rows of zeros. A model that cannot even answer these must not go live; one that is
+// elsewhere and does not answer now may: it must not keep a server from starting that has its fallbacks.
 func (s *Server) Warm(ctx context.Context, o *release.Opened) error {
 	for _, m := range o.Models() {
 		in := make([]float64, warmRows*len(m.Signature().Inputs))
 		out := make([]float64, warmRows*len(m.Signature().Outputs))
-		if err := s.Score(ctx, m, in, out); err != nil {
+		if err := s.Score(ctx, m, in, out); err != nil && !elsewhere(err) {
 			return freshet.Errorf("", "warm up: %w", err)
 		}
 	}
 	return nil
 }
 
-// Score answers rows as modelruntime.Model.Predict does. A missing value of a required column is InvalidArgument
-// naming the column, a panic of the runtime and an answer that is no number are Internal.
+// elsewhere tells a remote model that cannot be reached: runtimes of local ones never answer so.
+func elsewhere(err error) bool {
+	code := freshet.CodeOf(err)
+	return code == freshet.Unavailable || code == freshet.DeadlineExceeded
+}
+
+// Score answers rows as modelruntime.Model.Predict does. A value that the signature does not allow (missing, or of another
+// type) is InvalidArgument naming the column, a panic of the runtime and an answer that is no number are Internal: errors of this
+// call only.
 func (s *Server) Score(ctx context.Context, m *release.Model, inputs, outputs []float64) (err error) {
 	start := time.Now()
 	defer func() {
@@ -66,7 +73,7 @@ func (s *Server) Score(ctx context.Context, m *release.Model, inputs, outputs []
 		s.seconds.WithLabelValues(string(m.Name)).Observe(time.Since(start).Seconds())
 		s.rows.WithLabelValues(string(m.Name)).Add(float64(len(outputs) / len(m.Signature().Outputs)))
 	}()
-	if err := checkRequired(m, inputs); err != nil {
+	if err := check(m, inputs); err != nil {
 		return err
 	}
 	if err := m.Predict(ctx, inputs, outputs); err != nil {
@@ -78,25 +85,6 @@ func (s *Server) Score(ctx context.Context, m *release.Model, inputs, outputs []
 	for i, v := range outputs {
 		if math.IsNaN(v) {
 			return freshet.Errorf(freshet.Internal, "model %s: row %d: the answer is not a number", m.Label(), i/len(m.Signature().Outputs))
-		}
-	}
-	return nil
-}
-
-// checkRequired refuses rows in which a required column is missing.
-func checkRequired(m *release.Model, inputs []float64) error {
-	columns := m.Signature().Inputs
-	if len(columns) == 0 || len(inputs)%len(columns) != 0 {
-		return freshet.Errorf(freshet.InvalidArgument, "model %s: %d inputs are no whole rows of %d columns", m.Label(), len(inputs), len(columns))
-	}
-	for j, c := range columns {
-		if !c.Required {
-			continue
-		}
-		for i := j; i < len(inputs); i += len(columns) {
-			if math.IsNaN(inputs[i]) {
-				return freshet.FieldErrorf(freshet.InvalidArgument, c.Name, "model %s: column %s is missing in row %d, and the model's signature requires it", m.Label(), c.Name, i/len(columns))
-			}
 		}
 	}
 	return nil

@@ -24,6 +24,16 @@ func TestSageMaker(t *testing.T) {
 	run(t, "sagemaker_client.py")
 }
 
+func TestTriton(t *testing.T) {
+	t.Parallel()
+	run(t, "triton_client.py")
+}
+
+func TestMLflow(t *testing.T) {
+	t.Parallel()
+	run(t, "mlflow_client.py")
+}
+
 // run starts a server and has a Python script, which fails if it does not like an answer, talk to it.
 func run(t *testing.T, script string) {
 	t.Helper()

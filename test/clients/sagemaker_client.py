@@ -94,4 +94,29 @@ for name, wrong in {"unknown column": dict(unknown="1"), "no number": dict(stres
     refused("ValidationError", 400, client.put_record, FeatureGroupName="mood", Record=record(**{"user_id": "u1", "event_time": "1", **wrong}))
 refused("ValidationError", 400, client.put_record, FeatureGroupName="mood", Record=record(user_id="u1"))
 
+# Endpoints: models.
+runtime = boto3.client("sagemaker-runtime", endpoint_url=url)
+release = None
+for body, content, accept, want in [
+    ("1,2\n3,\n", "text/csv", None, {"predictions": [[21, -1], [3, -3]]}),
+    ("b,a\n2,1\n", "text/csv", "application/json", {"predictions": [[21, -1]]}),
+    ('{"instances":[{"a":1,"b":2}]}', "application/json", None, {"predictions": [[21, -1]]}),
+    (b"1,2", None, None, {"predictions": [[21, -1]]}),
+]:
+    more = {k: v for k, v in dict(ContentType=content, Accept=accept).items() if v}
+    answer = runtime.invoke_endpoint(EndpointName="scorer", Body=body, **more)
+    same(json.loads(answer["Body"].read()), want, f"invoke_endpoint with {body}")
+    release = answer["InvokedProductionVariant"]
+    assert release, "no production variant"
+answer = runtime.invoke_endpoint(EndpointName="scorer", Body="1,2", ContentType="text/csv", Accept="text/csv", TargetVariant=release)
+same((answer["Body"].read(), answer["ContentType"].split(";")[0]), (b"21,-1\n", "text/csv"), "invoke_endpoint that asks for CSV")
+refused("ValidationError", 400, runtime.invoke_endpoint, EndpointName="unknown", Body="1,2")
+refused("ValidationError", 400, runtime.invoke_endpoint, EndpointName="scorer", Body="1,2", TargetVariant="unknown")
+try:
+    runtime.invoke_endpoint(EndpointName="scorer", Body="1,2,3", ContentType="text/csv")
+    raise AssertionError("three columns were taken")
+except runtime.exceptions.ModelError as e:
+    same((e.response["OriginalStatusCode"], e.response["ResponseMetadata"]["HTTPStatusCode"]), (400, 424), "ModelError")
+    assert "columns" in e.response["OriginalMessage"], e.response
+
 print("ok")

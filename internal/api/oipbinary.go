@@ -1,0 +1,79 @@
+package api
+
+import (
+	"encoding/binary"
+	"math"
+)
+
+// elementSize is how many bytes an element of a datatype takes; ok is false for one that is no number that we read.
+func elementSize(datatype string) (n int, ok bool) {
+	switch datatype {
+	case "BOOL", "INT8", "UINT8":
+		return 1, true
+	case "INT16", "UINT16":
+		return 2, true
+	case "FP32", "INT32", "UINT32":
+		return 4, true
+	case "FP64", "INT64", "UINT64":
+		return 8, true
+	}
+	return 0, false
+}
+
+func sizeOf(datatype string) int {
+	n, _ := elementSize(datatype)
+	return n
+}
+
+// appendTensorValues appends the elements of a tensor: little endian, without padding. A boolean that is neither 0 nor 1 stays
+// what it is, for the check of the column to refuse.
+func appendTensorValues(dst []float64, datatype string, b []byte) []float64 {
+	le := binary.LittleEndian
+	switch datatype {
+	case "FP64":
+		for ; len(b) >= 8; b = b[8:] {
+			dst = append(dst, math.Float64frombits(le.Uint64(b)))
+		}
+	case "FP32":
+		for ; len(b) >= 4; b = b[4:] {
+			dst = append(dst, float64(math.Float32frombits(le.Uint32(b))))
+		}
+	case "INT64":
+		for ; len(b) >= 8; b = b[8:] {
+			dst = append(dst, float64(int64(le.Uint64(b))))
+		}
+	case "UINT64":
+		for ; len(b) >= 8; b = b[8:] {
+			dst = append(dst, float64(le.Uint64(b)))
+		}
+	case "INT32":
+		for ; len(b) >= 4; b = b[4:] {
+			dst = append(dst, float64(int32(le.Uint32(b))))
+		}
+	case "UINT32":
+		for ; len(b) >= 4; b = b[4:] {
+			dst = append(dst, float64(le.Uint32(b)))
+		}
+	case "INT16":
+		for ; len(b) >= 2; b = b[2:] {
+			dst = append(dst, float64(int16(le.Uint16(b))))
+		}
+	case "UINT16":
+		for ; len(b) >= 2; b = b[2:] {
+			dst = append(dst, float64(le.Uint16(b)))
+		}
+	case "INT8":
+		for _, x := range b {
+			dst = append(dst, float64(int8(x)))
+		}
+	default: // BOOL, UINT8
+		for _, x := range b {
+			dst = append(dst, float64(x))
+		}
+	}
+	return dst
+}
+
+func appendFP64(b []byte, v float64) []byte {
+	return binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
+}
