@@ -120,6 +120,21 @@ func (loneDir) Sys() any           { return nil }
 // what is no regular file or lies outside.
 func ReadFile(dir fs.FS, name string) ([]byte, error) { return readFile(dir, name, MaxFileBytes) }
 
+// OpenFile opens file name of dir for a runtime that reads a part of it, and says how many bytes it has. Its errors are
+// those of ReadFile. The caller closes the file.
+func OpenFile(dir fs.FS, name string) (fs.File, int64, error) {
+	f, err := openFile(dir, name, MaxFileBytes)
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, 0, fileError(name, err)
+	}
+	return f, info.Size(), nil
+}
+
 func readFile(dir fs.FS, name string, limit int64) ([]byte, error) {
 	f, err := openFile(dir, name, limit)
 	if err != nil {

@@ -2,7 +2,6 @@ package modelruntime
 
 import (
 	"bytes"
-	"encoding/binary"
 )
 
 // foreign is a known format that no runtime reads.
@@ -17,11 +16,11 @@ func (f foreign) refusal() string { return f.what + ": " + f.reason }
 // foreignFormat recognises, after the runtimes have been asked, what users may have in hand. It looks at the first bytes
 // only: nothing of a pickle is ever interpreted.
 func foreignFormat(head []byte) (foreign, bool) {
-	const later = "not supported yet; save a LightGBM Booster as text, or a linear model as freshet.linear/1 JSON"
+	const later = "not supported yet; save a LightGBM Booster as text, convert the model to ONNX, or save a linear model as freshet.linear/1 JSON"
 	switch {
 	case isPickle(head):
 		return foreign{"a Python pickle", "it runs code when it is opened and is never read; log the model again with " +
-			"serialization_format=\"skops\", or a booster in its own format (LightGBM: log model.booster_)", true}, true
+			"serialization_format=\"skops\", convert it to ONNX, or log a booster in its own format (LightGBM: log model.booster_)", true}, true
 	case bytes.HasPrefix(head, []byte("binf")):
 		return foreign{"XGBoost's old binary format", "not read; load it in XGBoost and save it again as .json or .ubj (save_model)", false}, true
 	case isXGBoostJSON(head):
@@ -30,8 +29,6 @@ func foreignFormat(head []byte) (foreign, bool) {
 		return foreign{"an XGBoost model (UBJSON)", later, false}, true
 	case bytes.HasPrefix(head, []byte("PK\x03\x04")):
 		return foreign{"a zip file, such as skops writes", later, true}, true
-	case isONNX(head):
-		return foreign{"an ONNX model", later, false}, true
 	case bytes.HasPrefix(head, []byte("\x93NUMPY")):
 		return foreign{"one NumPy array", "no model by itself; factors are a directory with user_factors.npy and item_factors.npy", false}, true
 	case bytes.HasPrefix(head, []byte("\x89HDF\r\n\x1a\n")):
@@ -60,20 +57,4 @@ func isXGBoostUBJSON(head []byte) bool {
 	widths := map[byte]int{'i': 1, 'U': 1, 'I': 2, 'l': 4, 'L': 8}
 	n, ok := widths[head[1]]
 	return ok && len(head) >= 2+n
-}
-
-// isONNX looks for the beginning of a protobuf ModelProto: field 1 (ir_version) is a small number, and then a known field.
-func isONNX(head []byte) bool {
-	if len(head) < 4 || head[0] != 0x08 {
-		return false
-	}
-	version, n := binary.Uvarint(head[1:])
-	if n <= 0 || version == 0 || version > 100 || 1+n >= len(head) {
-		return false
-	}
-	switch head[1+n] {
-	case 0x12, 0x1a, 0x22, 0x28, 0x32, 0x3a, 0x42: // producer name and version, domain, model version, doc, graph, opset
-		return true
-	}
-	return false
 }

@@ -76,7 +76,7 @@ func (ml mlmodel) modelFile(dir fs.FS, runtimes []Runtime) (modelFile, error) {
 
 func (f flavor) modelFile(dir fs.FS, runtimes []Runtime) (modelFile, error) {
 	if f.data == "" {
-		return modelFile{}, freshet.Errorf(freshet.Unsupported, "%s: flavor %s is not read: log the model with MLflow's lightgbm flavor as a Booster",
+		return modelFile{}, freshet.Errorf(freshet.Unsupported, "%s: flavor %s is not read: log the model with MLflow's lightgbm flavor as a Booster, or with its onnx flavor",
 			mlmodelName, f.name)
 	}
 	if !fs.ValidPath(f.data) {

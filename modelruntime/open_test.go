@@ -9,18 +9,19 @@ import (
 	"github.com/freshet-ml/freshet/modelruntime"
 	"github.com/freshet-ml/freshet/modelruntime/linearmodel"
 	"github.com/freshet-ml/freshet/modelruntime/modelruntimetest"
+	"github.com/freshet-ml/freshet/modelruntime/onnxmodel"
 	"github.com/freshet-ml/freshet/modelruntime/treemodel"
 )
 
-var runtimes = []modelruntime.Runtime{treemodel.LightGBM{}, linearmodel.Linear{}}
+var runtimes = []modelruntime.Runtime{treemodel.LightGBM{}, linearmodel.Linear{}, onnxmodel.ONNX{}}
 
 // TestGolden opens every fixture. Those in a format that no runtime reads must be refused as Unsupported.
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	for _, g := range modelruntimetest.AllGolden(t) {
 		t.Run(g.Name, func(t *testing.T) {
-			read := g.Format == "lightgbm-text" || g.Format == "freshet-linear" || strings.HasPrefix(g.Name, "lgb-") || g.Name == "mlflow-invocations"
-			if read || g.Expect == "refuse" && g.Format != "onnx" && g.Name != "sk-function-transformer" {
+			read := g.Format == "onnx" || g.Name == "onnx-mlflow-mlp" || g.Format == "lightgbm-text" || g.Format == "freshet-linear" || strings.HasPrefix(g.Name, "lgb-") || g.Name == "mlflow-invocations"
+			if read || g.Expect == "refuse" && g.Name != "sk-function-transformer" {
 				g.Check(t, runtimes)
 				return
 			}
@@ -37,7 +38,7 @@ func TestGolden(t *testing.T) {
 func TestDirectory(t *testing.T) {
 	t.Parallel()
 	for _, g := range modelruntimetest.AllGolden(t) {
-		if g.Format == "lightgbm-text" && g.Expect == "ok" {
+		if (g.Format == "lightgbm-text" || strings.HasPrefix(g.Name, "onnx-")) && g.Expect == "ok" {
 			g.File = "."
 			t.Run(g.Name, func(t *testing.T) { g.Check(t, runtimes) })
 		}

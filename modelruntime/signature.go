@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"math"
+	"strconv"
 	"strings"
 
 	freshet "github.com/freshet-ml/freshet"
@@ -14,9 +15,12 @@ type mlflowColumn struct {
 	Type     json.RawMessage `json:"type"`
 	Name     *string         `json:"name"`
 	Required *bool           `json:"required"`
-	Tensor   *struct {
-		Shape []int `json:"shape"`
-	} `json:"tensor-spec"`
+	Tensor   *tensorSpec     `json:"tensor-spec"`
+}
+
+type tensorSpec struct {
+	Type  string `json:"dtype"`
+	Shape []int  `json:"shape"`
 }
 
 // parseSignature reads signature.inputs. nil without an error means that it says nothing about columns.
@@ -28,8 +32,8 @@ func parseSignature(text string) ([]Column, error) {
 	if err := json.Unmarshal([]byte(text), &entries); err != nil {
 		return nil, freshet.Errorf(freshet.InvalidArgument, "expected a JSON list of columns: %w", err)
 	}
-	if len(entries) == 1 && entries[0].Tensor != nil && entries[0].Name == nil {
-		return tensorColumns(entries[0].Tensor.Shape)
+	if len(entries) > 0 && entries[0].Tensor != nil {
+		return tensorColumns(entries)
 	}
 	columns := make([]Column, len(entries))
 	seen := make(map[string]bool, len(entries))
@@ -47,12 +51,66 @@ func parseSignature(text string) ([]Column, error) {
 	return columns, nil
 }
 
-// tensorColumns are the unnamed columns of a matrix of shape [-1, n]; nothing is required of them.
-func tensorColumns(shape []int) ([]Column, error) {
-	if len(shape) != 2 || shape[1] < 1 || shape[1] > maxColumns {
-		return nil, freshet.Errorf(freshet.Unsupported, "a tensor of shape %v: expected [-1, number of columns]", shape)
+// tensorColumns are the columns of tensors of shape [-1, n]; nothing is required of them. Those of a single tensor are
+// unnamed: they are the model's by position. Of several, the columns of x are x_0, x_1, …, or x if it has one.
+func tensorColumns(entries []mlflowColumn) ([]Column, error) {
+	var columns []Column
+	for i, e := range entries {
+		if e.Tensor == nil {
+			return nil, freshet.Errorf(freshet.Unsupported, "entry %d is a column among tensors: expected one or the other", i)
+		}
+		n, err := e.Tensor.columns()
+		if err != nil {
+			return nil, err
+		}
+		if n > maxColumns-len(columns) {
+			return nil, freshet.Errorf(freshet.TooLarge, "more than %d columns", maxColumns)
+		}
+		names := make([]string, n)
+		if len(entries) > 1 {
+			if e.Name == nil || *e.Name == "" {
+				return nil, freshet.Errorf(freshet.InvalidArgument, "tensor %d has no name: several tensors are told apart by their names", i)
+			}
+			names = TensorColumns(*e.Name, n)
+		}
+		for _, name := range names {
+			columns = append(columns, Column{Name: name, Type: tensorTypes[e.Tensor.Type]})
+		}
 	}
-	return make([]Column, shape[1]), nil
+	return columns, nil
+}
+
+// TensorColumns are the names of the n columns of an input that is a tensor: x_0, x_1, … of a tensor x, or x if there is
+// only one.
+func TensorColumns(name string, n int) []string {
+	if n == 1 {
+		return []string{name}
+	}
+	names := make([]string, n)
+	for i := range names {
+		names[i] = name + "_" + strconv.Itoa(i)
+	}
+	return names
+}
+
+// tensorTypes are the types of columns by those of tensors; float64 is the usual one and needs no word.
+var tensorTypes = map[string]string{"float32": "float", "int64": "long", "int32": "integer", "bool": "boolean"}
+
+// columns is how many numbers a row has: the product of all dimensions but the first.
+func (t *tensorSpec) columns() (int, error) {
+	n := 1
+	for i, d := range t.Shape {
+		if i > 0 && (d < 1 || d > maxColumns/n) {
+			return 0, freshet.Errorf(freshet.Unsupported, "a tensor of shape %v: expected [-1, number of columns]", t.Shape[:min(len(t.Shape), 8)])
+		}
+		if i > 0 {
+			n *= d
+		}
+	}
+	if len(t.Shape) == 0 {
+		return 0, freshet.Errorf(freshet.Unsupported, "a tensor without a shape: expected [-1, number of columns]")
+	}
+	return n, nil
 }
 
 const maxColumns = 1 << 20
@@ -63,7 +121,7 @@ func (e mlflowColumn) column(i int) (Column, error) {
 		c.Name = *e.Name
 	}
 	if e.Tensor != nil {
-		return c, freshet.FieldErrorf(freshet.Unsupported, c.Name, "column %d (%q) is a tensor: only single numbers are read", i, c.Name)
+		return c, freshet.FieldErrorf(freshet.Unsupported, c.Name, "entry %d (%q) is a tensor among columns: expected one or the other", i, c.Name)
 	}
 	if err := json.Unmarshal(e.Type, &c.Type); err != nil {
 		return c, freshet.FieldErrorf(freshet.InvalidArgument, c.Name, "column %d (%q) has no type: expected a text such as \"double\"", i, c.Name)
@@ -109,6 +167,9 @@ func sign(m Model, columns []Column) (Model, error) {
 		}
 		if c.Name == "" {
 			c.Name = own.Name
+		}
+		if c.Type == "" {
+			c.Type = own.Type
 		}
 		c.Required = c.Required || own.Required
 		inputs[i] = c

@@ -14,6 +14,7 @@ import (
 	"github.com/freshet-ml/freshet/modelruntime/factormodel"
 	"github.com/freshet-ml/freshet/modelruntime/itemmodel"
 	"github.com/freshet-ml/freshet/modelruntime/linearmodel"
+	"github.com/freshet-ml/freshet/modelruntime/onnxmodel"
 	"github.com/freshet-ml/freshet/modelruntime/treemodel"
 )
 
@@ -57,7 +58,7 @@ type Options struct {
 
 // Runtimes are the kinds of models that come with Freshet.
 func Runtimes() []modelruntime.Runtime {
-	return []modelruntime.Runtime{treemodel.LightGBM{}, linearmodel.Linear{}, factormodel.Factors{}, itemmodel.Items{}}
+	return []modelruntime.Runtime{treemodel.LightGBM{}, linearmodel.Linear{}, factormodel.Factors{}, itemmodel.Items{}, onnxmodel.ONNX{}}
 }
 
 // withDefaults fills in what is not set and refuses what cannot be.
