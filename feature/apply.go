@@ -56,8 +56,8 @@ func (v *View) Apply(s *Scratch, data []byte, r *Record, maxEventTime freshet.Ti
 // Read appends the values of the view's features at a moment, one for each of Features, from the data of a row; nil is a
 // row of no events. What it appends does not refer to data.
 //
-// It returns dst as it is with ErrHistory if the moment lies before the newest event of the row, and with an Internal error
-// if data is no row of this view.
+// It returns dst as it is with ErrHistory if the row does not know the moment: it lies before the newest event of the row or
+// before its sweep, or what is asked for may depend on what a sweep took away. It returns an Internal error if data is no row of this view.
 func (v *View) Read(s *Scratch, data []byte, at freshet.Timestamp, dst []expression.Value) ([]expression.Value, error) {
 	if len(data) == 0 {
 		v.reset(s)
@@ -71,7 +71,7 @@ func (v *View) Read(s *Scratch, data []byte, at freshet.Timestamp, dst []express
 	if err != nil {
 		return dst, err
 	}
-	if int64(at) < h.last {
+	if int64(at) < h.known() {
 		return dst, ErrHistory
 	}
 	out, values := v.extend(dst)

@@ -12,9 +12,9 @@ import (
 	"fmt"
 )
 
-// ErrHistory is returned by Read when the moment asked for lies before the last event in the row: the row has forgotten
-// what the value was then, and Compute must answer from the events.
-var ErrHistory = errors.New("feature: the moment lies before the last event of the row")
+// ErrHistory is returned by Read when the row has forgotten what the value was at the moment asked for, as a rule because
+// it lies before the last event in the row: Compute must answer from the events.
+var ErrHistory = errors.New("feature: the row does not know the moment")
 
 // DefinitionError is one thing that is wrong with a schema or a view. NewSchema and NewView return all of them, joined by
 // errors.Join.

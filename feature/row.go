@@ -9,11 +9,15 @@ import (
 // A row is a header and its panes, newest first (docs/formats/row.md). A pane is what the windows of the view see as one:
 // an aligned tile, a session, the life of the entity, one event. Its body is the encoded cells of the view.
 
-const rowVersion = 1
+const (
+	rowVersion      = 1
+	sweptRowVersion = 2 // the same, with the moment of a sweep in the header
+)
 
 // header is what stands before the panes.
 type header struct {
 	last    int64 // time of the newest event in the row
+	swept   int64 // what the row knows nothing about lies before this moment (see sweep.go); 0 if there is none
 	dropped int64 // of session views: the latest end of a session that is no longer kept; noSession if none
 	panes   int   // of views over the last N events: how many there are
 }
@@ -21,7 +25,11 @@ type header struct {
 const noSession = math.MinInt64
 
 func (v *View) appendHeader(dst []byte, h header) []byte {
-	dst = appendUvarint(append(dst, rowVersion), uint64(h.last))
+	if h.swept > 0 {
+		dst = appendUvarint(appendUvarint(append(dst, sweptRowVersion), uint64(h.last)), uint64(h.swept))
+	} else {
+		dst = appendUvarint(append(dst, rowVersion), uint64(h.last))
+	}
 	switch v.kind {
 	case session:
 		if h.dropped == noSession {
@@ -35,7 +43,7 @@ func (v *View) appendHeader(dst []byte, h header) []byte {
 }
 
 func (v *View) readHeader(data []byte) (h header, rest []byte, err error) {
-	if len(data) == 0 || data[0] != rowVersion {
+	if len(data) == 0 || data[0] != rowVersion && (data[0] != sweptRowVersion || !v.Removable()) {
 		return h, nil, v.corrupt()
 	}
 	last, rest, ok := readTime(data[1:])
@@ -43,6 +51,11 @@ func (v *View) readHeader(data []byte) (h header, rest []byte, err error) {
 		return h, nil, v.corrupt()
 	}
 	h = header{last: last, dropped: noSession}
+	if data[0] == sweptRowVersion {
+		if h.swept, rest, ok = readTime(rest); !ok || h.swept == 0 {
+			return h, nil, v.corrupt()
+		}
+	}
 	switch v.kind {
 	case session:
 		var after int64
@@ -60,6 +73,9 @@ func (v *View) readHeader(data []byte) (h header, rest []byte, err error) {
 	}
 	return h, rest, nil
 }
+
+// known is the first moment for which the row has all that is needed.
+func (h *header) known() int64 { return max(h.last, h.swept) }
 
 func (v *View) corrupt() error {
 	return freshet.Errorf(freshet.Internal, "view %s: a row cannot be read: its bytes are not those of this view", v.name)

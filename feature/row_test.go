@@ -68,10 +68,25 @@ func TestGoldenRows(t *testing.T) {
 			requireGolden(t, prefix+name, data)
 		}
 	}
+	requireGolden(t, "row-swept", sweptRow(t))
 	_, few := manyValues(t, 70)
 	requireGolden(t, "row-70-values", few)
 	_, many := manyValues(t, 2000)
 	requireGolden(t, "row-2000-values", many)
+}
+
+// sweptRow is a row of tiles that a sweep has rolled up. The same header stands before sessions.
+func sweptRow(t testing.TB) []byte {
+	v, data := goldenRow(t, []string{"sliding 10m", "sliding 30d"}, []FeatureSpec{{"n", "count()"}})
+	at, err := freshet.ParseTimestamp("2025-03-04T01:00:00Z")
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, swept, err := v.Sweep(v.NewScratch(), data, at, at)
+	if err != nil || swept != RolledUp {
+		t.Fatal(swept, err)
+	}
+	return data
 }
 
 func requireGolden(t *testing.T, name string, data []byte) {
@@ -134,6 +149,7 @@ func FuzzRow(f *testing.F) {
 		seed(goldenRow(f, kindsOfRows[name], basics))
 		seed(goldenRow(f, kindsOfRows[name], sketches))
 	}
+	f.Add(byte(0), sweptRow(f))
 	seed(manyValues(f, 70))
 	seed(manyValues(f, 2000))
 	s := testSchema(f)
@@ -145,6 +161,11 @@ func FuzzRow(f *testing.F) {
 		v := views[int(kind)%len(views)]
 		scratch := v.NewScratch()
 		_, readErr := v.Read(scratch, data, freshet.MaxTimestamp, nil)
+		if swept, _, err := v.Sweep(scratch, data, freshet.MaxTimestamp/2, freshet.MaxTimestamp); err == nil && readErr == nil && swept != nil {
+			if _, err := v.Read(scratch, swept, freshet.MaxTimestamp, nil); err != nil {
+				t.Fatalf("a row that was swept: %v", err)
+			}
+		}
 		next, outcome, err := v.Apply(scratch, data, r, r.EventTime)
 		if err != nil || readErr != nil || outcome != Applied {
 			return

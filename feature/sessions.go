@@ -51,7 +51,7 @@ func (v *View) applySession(s *Scratch, data []byte, t, maxEventTime int64) ([]b
 
 	last := max(t, h.last)
 	w := sessionWriter{start: last}
-	w.out = v.appendHeader(s.out[:0], header{last: last, dropped: dropped})
+	w.out = v.appendHeader(s.out[:0], header{last: last, swept: sweptAfter(h.swept, dropped), dropped: dropped})
 	start, end := t, t // of the session of the event, which grows by all that it touches
 	v.reset(s)
 	v.addEvent(s)
@@ -109,6 +109,9 @@ func (v *View) readSession(s *Scratch, h header, rest []byte, at int64, dst []ex
 		return v.corrupt()
 	}
 	if at-end <= v.windows[0].length {
+		if h.swept > 0 && start <= h.swept {
+			return ErrHistory
+		}
 		if err := v.absorb(s, body, anchor{time: start}); err != nil {
 			return err
 		}

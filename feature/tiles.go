@@ -69,6 +69,15 @@ func (v *View) firstTile(t int64) int64 {
 	return 0
 }
 
+// newestTile is where the first tile of a row begins: short, unless a sweep has rolled it up.
+func (v *View) newestTile(h header) int64 {
+	if h.swept <= h.last {
+		return v.firstTile(h.last)
+	}
+	z := v.horizonAt(h.swept)
+	return v.tileOf(h.last, &z)
+}
+
 // tileUnit is what distances of tiles are written in.
 func (v *View) tileUnit() int64 {
 	if v.kind == sliding {
@@ -80,24 +89,26 @@ func (v *View) tileUnit() int64 {
 func (v *View) applyTiles(s *Scratch, data []byte, t int64) ([]byte, Outcome, error) {
 	var h header
 	var old tileReader
-	last := t
 	if len(data) > 0 {
 		var err error
 		if h, old.rest, err = v.readHeader(data); err != nil {
 			return data, 0, err
 		}
-		old.start, old.unit = v.firstTile(h.last), v.tileUnit()
-		last = max(t, h.last)
+		old.start, old.unit = v.newestTile(h), v.tileUnit()
 	}
-	now := v.horizonAt(last)
+	moment := max(t, h.known())
+	now := v.horizonAt(moment)
 	if t < now.oldest {
 		return data, Unseen, nil
 	}
 	target := v.tileOf(t, &now)
 	// Most events move no horizon: then all tiles but that of the event stay as they are.
-	still := len(data) > 0 && (last == h.last || now == v.horizonAt(h.last))
+	still := len(data) > 0 && (moment == h.known() || now == v.horizonAt(h.known()))
 
-	w := tileWriter{v: v, s: s, out: v.appendHeader(s.out[:0], header{last: last}), unit: v.tileUnit()}
+	if h.last = max(t, h.last); h.last >= h.swept {
+		h.swept = 0
+	}
+	w := tileWriter{v: v, s: s, out: v.appendHeader(s.out[:0], h), unit: v.tileUnit()}
 	placed := false
 	for len(old.rest) > 0 {
 		start, place, body, ok := old.next()
@@ -136,7 +147,7 @@ func (v *View) applyTiles(s *Scratch, data []byte, t int64) ([]byte, Outcome, er
 // readTiles gives the values of all windows in one walk: tiles come newest first, and a longer window sees those of the
 // shorter ones and more.
 func (v *View) readTiles(s *Scratch, h header, rest []byte, at int64, dst []expression.Value) error {
-	old := tileReader{rest: rest, start: v.firstTile(h.last), unit: v.tileUnit()}
+	old := tileReader{rest: rest, start: v.newestTile(h), unit: v.tileUnit()}
 	v.reset(s)
 	windows := v.ascending
 	low := v.windows[windows[0]].low(at)

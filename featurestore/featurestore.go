@@ -33,6 +33,18 @@ type Driver interface {
 	// Get appends to dst the rows of one key of partition, one for each view in their order, with nil Data where there is
 	// none. The caller may keep the data and must not change it.
 	Get(ctx context.Context, dst []freshet.Row, partition freshet.Partition, key freshet.Key, views []freshet.ViewID) ([]freshet.Row, error)
+	// Scan appends to dst the rows of view in partition as the last checkpoint has them, in the order of their keys' bytes,
+	// from the first key at or after from on: at most limit of them, fewer once they have some MiB, none at the end. It leaves no trace in
+	// what is kept in memory.
+	Scan(ctx context.Context, dst []freshet.Row, partition freshet.Partition, view freshet.ViewID, from freshet.Key, limit int) ([]freshet.Row, error)
+	// Sweep puts each of rows in the place of the stored one, and removes it if its Data is nil, unless the stored one has
+	// changed since the last checkpoint or has another offset: then it stays. What is swept is as durable as a checkpoint, at once. With a removed row
+	// Removed of its view becomes at, unless it is later already, together with the removal for a reader and after a restart. It may be called
+	// beside Apply and Checkpoint. PreconditionFailed if epoch is not the partition's last.
+	Sweep(ctx context.Context, partition freshet.Partition, epoch freshet.Epoch, at freshet.Timestamp, rows []freshet.Row) (swept int, err error)
+	// Removed is the latest moment that a sweep which removed a row of view in partition was given; 0 if none has. A
+	// reader asks after it has found no row.
+	Removed(partition freshet.Partition, view freshet.ViewID) (freshet.Timestamp, error)
 	// Applied is the offset through which the rows of partition are visible.
 	Applied(partition freshet.Partition) freshet.Offset
 	// Wait returns when Applied(partition) ≥ offset, or with ctx's error.

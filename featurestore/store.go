@@ -77,6 +77,37 @@ func (s *Store) Get(ctx context.Context, dst []freshet.Row, key freshet.Key, vie
 	return s.d.Get(ctx, dst, freshet.PartitionOf(key), key, views)
 }
 
+// Scan appends to dst rows of view in partition from the key from on; see Driver.
+func (s *Store) Scan(ctx context.Context, dst []freshet.Row, partition freshet.Partition, view freshet.ViewID, from freshet.Key, limit int) ([]freshet.Row, error) {
+	if err := check(partition); err != nil {
+		return dst, err
+	}
+	rows, err := s.d.Scan(ctx, dst, partition, view, from, limit)
+	if err != nil {
+		return dst, freshet.Errorf("", "scan partition %d: %w", partition, err)
+	}
+	return rows, nil
+}
+
+// Sweep puts rows that say the same at the moment at and later in the place of those that have not changed meanwhile; see
+// Driver.
+func (s *Store) Sweep(ctx context.Context, partition freshet.Partition, epoch freshet.Epoch, at freshet.Timestamp, rows []freshet.Row) (swept int, err error) {
+	if err := check(partition); err != nil {
+		return 0, err
+	}
+	if swept, err = s.d.Sweep(ctx, partition, epoch, at, rows); err != nil {
+		s.count(err)
+		return swept, freshet.Errorf("", "sweep partition %d: %w", partition, err)
+	}
+	return swept, nil
+}
+
+// Removed is the moment before which nothing is known about an entity with key that has no row in view, because a sweep
+// may have removed it; 0 if none has. It is asked after Get.
+func (s *Store) Removed(key freshet.Key, view freshet.ViewID) (freshet.Timestamp, error) {
+	return s.d.Removed(freshet.PartitionOf(key), view)
+}
+
 // Applied is the offset through which the rows of partition are visible.
 func (s *Store) Applied(partition freshet.Partition) freshet.Offset { return s.d.Applied(partition) }
 

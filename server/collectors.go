@@ -7,6 +7,7 @@ import (
 	"github.com/freshet-ml/freshet/featurestore"
 	"github.com/freshet-ml/freshet/internal/disk"
 	"github.com/freshet-ml/freshet/internal/receiver"
+	"github.com/freshet-ml/freshet/internal/sweep"
 	"github.com/freshet-ml/freshet/internal/telemetry"
 	"github.com/freshet-ml/freshet/jobqueue"
 	"github.com/freshet-ml/freshet/tablestore"
@@ -25,6 +26,13 @@ func (s *Server) collectors() []prometheus.Collector {
 			telemetry.Metric[featurestore.Stats]{Name: "freshet_rows_applied_total", Help: "Feature rows written.", Value: func(x featurestore.Stats) float64 { return float64(x.RowsApplied) }},
 			telemetry.Metric[featurestore.Stats]{Name: "freshet_checkpoints_total", Help: "Checkpoints of partitions.", Value: func(x featurestore.Stats) float64 { return float64(x.Checkpoints) }},
 			telemetry.Metric[featurestore.Stats]{Name: "freshet_rows_refused_total", Help: "Writes refused because their owner had lost the partition.", Value: func(x featurestore.Stats) float64 { return float64(x.Refused) }},
+		),
+		telemetry.Funcs(s.sweeper.Stats,
+			telemetry.Metric[sweep.Stats]{Name: "freshet_rows_swept_total", Help: "Feature rows that the background sweep has looked at.", Value: func(x sweep.Stats) float64 { return float64(x.Rows) }},
+			telemetry.Metric[sweep.Stats]{Name: "freshet_rows_rolled_up_total", Help: "Feature rows that the sweep has made shorter.", Value: func(x sweep.Stats) float64 { return float64(x.RolledUp) }},
+			telemetry.Metric[sweep.Stats]{Name: "freshet_rows_removed_total", Help: "Feature rows that the sweep has removed because no window saw them any more.", Value: func(x sweep.Stats) float64 { return float64(x.Removed) }},
+			telemetry.Metric[sweep.Stats]{Name: "freshet_rows_swept_bytes_total", Help: "Bytes of row data that the sweep has freed.", Value: func(x sweep.Stats) float64 { return float64(x.Bytes) }},
+			telemetry.Metric[sweep.Stats]{Name: "freshet_sweep_passes_total", Help: "Sweeps over all partitions.", Value: func(x sweep.Stats) float64 { return float64(x.Passes) }},
 		),
 		telemetry.Func("freshet_rows_hot_bytes", "Bytes of feature rows in memory.", func() float64 { _, b := s.hot.HotRows(); return float64(b) }),
 		telemetry.Funcs(s.jobs.Stats,

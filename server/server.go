@@ -28,6 +28,7 @@ import (
 	"github.com/freshet-ml/freshet/internal/receiver"
 	"github.com/freshet-ml/freshet/internal/release"
 	"github.com/freshet-ml/freshet/internal/serving"
+	"github.com/freshet-ml/freshet/internal/sweep"
 	"github.com/freshet-ml/freshet/internal/telemetry"
 	"github.com/freshet-ml/freshet/jobqueue"
 	"github.com/freshet-ml/freshet/jobqueue/diskqueue"
@@ -60,6 +61,7 @@ type Server struct {
 	decisions    *registry.Registry
 	live         *release.Live
 	receiver     *receiver.Receiver
+	sweeper      *sweep.Sweeper
 	orchestrator *orchestration.Orchestrator
 	api          *api.API
 }
@@ -104,6 +106,7 @@ func (s *Server) open(ctx context.Context) error {
 	}
 	past := history.New(s.log, s.offline)
 	s.receiver = receiver.New(past, s.features, s.jobs, s.live, receiver.Options{Now: s.o.Now, Logger: s.o.Logger})
+	s.sweeper = sweep.New(s.features, s.receiver, s.live, sweep.Options{Now: s.o.Now, Logger: s.o.Logger})
 	values := reader.New(s.features, past)
 	s.orchestrator = orchestration.New(orchestration.Deps{
 		Live: s.live, Log: past, Features: s.features, Reader: values, Tables: pushtable.New(s.tables), Jobs: s.jobs, Predictions: s.predictions,
@@ -237,7 +240,7 @@ func (s *Server) Run(ctx context.Context) error {
 	receiver := &part{name: "receiver", run: s.receiver.Run}
 	orchestration := &part{name: "orchestration", run: s.orchestrator.Run}
 	door := &part{name: "door", run: func(ctx context.Context) error { return s.api.Serve(ctx, s.listener) }}
-	parts := []*part{receiver, orchestration, door}
+	parts := []*part{receiver, orchestration, door, {name: "sweep", run: s.sweeper.Run}}
 	if s.o.LogRetention > 0 {
 		parts = append(parts, &part{name: "archive", run: s.archiver().Run})
 	}

@@ -36,10 +36,11 @@ type partition struct {
 	closed     bool
 	epoch      freshet.Epoch
 	checkpoint freshet.Offset
-	rows       map[rowKey]freshet.Row // nil Data: known not to be there
-	dirty      map[rowKey]struct{}    // keys of rows that the last checkpoint does not have
-	bytes      int64                  // of rows
-	evictions  uint64                 // how often rows were dropped from memory: see Get
+	rows       map[rowKey]freshet.Row               // nil Data: known not to be there
+	dirty      map[rowKey]struct{}                  // keys of rows that the last checkpoint does not have
+	bytes      int64                                // of rows
+	evictions  uint64                               // how often rows were dropped from memory: see Get
+	removed    map[freshet.ViewID]freshet.Timestamp // nil: not read from disk yet
 }
 
 type rowKey struct {

@@ -37,6 +37,12 @@ func decodeRow(b []byte, r *freshet.Row) error {
 // checkpointKey: 'c', partition (1 byte).
 func checkpointKey(p freshet.Partition) []byte { return []byte{checkpointPrefix, byte(p)} }
 
+// removedKey: 'c', partition (1 byte), view id (8 bytes, big endian). Its value is the moment of the last sweep that removed a row
+// of the view (uvarint).
+func removedKey(p freshet.Partition, v freshet.ViewID) []byte {
+	return binary.BigEndian.AppendUint64(checkpointKey(p), uint64(v))
+}
+
 // checkpoint is what a partition's rows on disk amount to.
 type checkpoint struct {
 	epoch  freshet.Epoch

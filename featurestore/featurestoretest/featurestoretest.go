@@ -34,6 +34,10 @@ func Run(t *testing.T, h Harness) {
 		"wait":                                 testWait,
 		"readers beside the owner":             testConcurrent,
 		"random history":                       testRandom,
+		"sweep":                                testSweep,
+		"sweep of what has changed":            testSweepChanged,
+		"sweep and reopen":                     testSweepReopen,
+		"scan":                                 testScan,
 		"close":                                testClose,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -370,8 +374,10 @@ func testClose(t *testing.T, h Harness) {
 		t.Errorf("waiting at close: %v", err)
 	}
 	_, getErr := s.Get(t.Context(), nil, key, 1)
+	_, scanErr := s.Scan(t.Context(), nil, partition, 1, "", 1)
+	_, sweepErr := s.Sweep(t.Context(), partition, own.Epoch, 1, nil)
 	_, acquireErr := s.Acquire(t.Context(), partition, nil)
-	for _, err := range []error{getErr, acquireErr, s.Apply(t.Context(), partition, own.Epoch, 1, nil), s.Checkpoint(t.Context(), partition, own.Epoch, nil)} {
+	for _, err := range []error{getErr, acquireErr, s.Apply(t.Context(), partition, own.Epoch, 1, nil), s.Checkpoint(t.Context(), partition, own.Epoch, nil), scanErr, sweepErr} {
 		if freshet.CodeOf(err) != freshet.Unavailable {
 			t.Errorf("use after close: %v", err)
 		}

@@ -27,6 +27,7 @@ type partition struct {
 	durable    map[rowKey]freshet.Row // rows as of the checkpoint
 	checkpoint freshet.Offset
 	views      []freshet.ViewID
+	removed    map[freshet.ViewID]freshet.Timestamp
 }
 
 type rowKey struct {
@@ -41,6 +42,7 @@ func New() *Store {
 	s := &Store{}
 	for i := range s.partitions {
 		s.partitions[i].rows = map[rowKey]freshet.Row{}
+		s.partitions[i].removed = map[freshet.ViewID]freshet.Timestamp{}
 	}
 	return s
 }
@@ -121,6 +123,59 @@ func (s *Store) Get(_ context.Context, dst []freshet.Row, p freshet.Partition, k
 		dst = append(dst, r)
 	}
 	return dst, nil
+}
+
+func (s *Store) Scan(_ context.Context, dst []freshet.Row, p freshet.Partition, view freshet.ViewID, from freshet.Key, limit int) ([]freshet.Row, error) {
+	part := &s.partitions[p]
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	if part.closed {
+		return dst, errClosed
+	}
+	var keys []freshet.Key
+	for k := range part.durable {
+		if k.view == view && k.key >= from {
+			keys = append(keys, k.key)
+		}
+	}
+	slices.Sort(keys)
+	for _, key := range keys[:min(len(keys), limit)] {
+		dst = append(dst, part.durable[rowKey{view, key}])
+	}
+	return dst, nil
+}
+
+func (s *Store) Sweep(_ context.Context, p freshet.Partition, epoch freshet.Epoch, at freshet.Timestamp, rows []freshet.Row) (swept int, err error) {
+	part := &s.partitions[p]
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	if err := part.own(epoch); err != nil {
+		return 0, err
+	}
+	for _, r := range rows {
+		k := rowKey{r.View, r.Key}
+		now, ok := part.rows[k]
+		saved, wasSaved := part.durable[k]
+		if !ok || !wasSaved || now.Offset != r.Offset || saved.Offset != r.Offset {
+			continue
+		}
+		swept++
+		if r.Data == nil {
+			delete(part.rows, k)
+			delete(part.durable, k)
+			part.removed[r.View] = max(part.removed[r.View], at)
+			continue
+		}
+		part.rows[k], part.durable[k] = r, r
+	}
+	return swept, nil
+}
+
+func (s *Store) Removed(p freshet.Partition, view freshet.ViewID) (freshet.Timestamp, error) {
+	part := &s.partitions[p]
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	return part.removed[view], nil
 }
 
 func (s *Store) Applied(p freshet.Partition) freshet.Offset { return s.partitions[p].applied.At() }

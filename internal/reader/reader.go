@@ -80,7 +80,11 @@ func (r *Reader) Read(ctx context.Context, rel *release.Opened, views []*feature
 	start := len(dst)
 	for i, v := range views {
 		var err error
-		dst, err = read(rel, v, rows[i].Data, at, dst)
+		if rows[i].Data != nil || !v.Removable() {
+			dst, err = read(rel, v, rows[i].Data, at, dst)
+		} else {
+			dst, err = r.none(rel, v, key, at, dst)
+		}
 		if errors.Is(err, feature.ErrHistory) {
 			return r.history(ctx, rel, views, key, at, false, dst[:start])
 		}
@@ -89,6 +93,18 @@ func (r *Reader) Read(ctx context.Context, rel *release.Opened, views []*feature
 		}
 	}
 	return dst, nil
+}
+
+// none reads a row that is not there: never was, or has been removed by a sweep.
+func (r *Reader) none(rel *release.Opened, v *feature.View, key freshet.Key, at freshet.Timestamp, dst []expression.Value) ([]expression.Value, error) {
+	removed, err := r.rows.Removed(key, v.ID())
+	if err != nil {
+		return dst, err
+	}
+	if at < removed {
+		return dst, feature.ErrHistory
+	}
+	return read(rel, v, nil, at, dst)
 }
 
 func read(rel *release.Opened, v *feature.View, data []byte, at freshet.Timestamp, dst []expression.Value) ([]expression.Value, error) {

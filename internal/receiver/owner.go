@@ -31,6 +31,7 @@ type owner struct {
 	rows    []freshet.Row  // changed by the batch, each once
 	index   map[rowKey]int // into rows
 	jobs    []freshet.Job
+	empty   []byte // row data of an entity whose row was removed
 	scratch map[freshet.ViewID]*feature.Scratch
 }
 
@@ -44,7 +45,7 @@ func newOwner(r *Receiver, p freshet.Partition, own featurestore.Ownership) *own
 		r: r, p: p, epoch: own.Epoch, next: own.Checkpoint + 1, stream: &r.streams[p],
 		index: map[rowKey]int{}, scratch: map[freshet.ViewID]*feature.Scratch{},
 	}
-	o.stream.begin(own.Checkpoint, r.o.Now())
+	o.stream.begin(own, r.o.Now())
 	return o
 }
 
@@ -119,7 +120,13 @@ func (o *owner) views(ctx context.Context, route release.Route, rec *feature.Rec
 		if row.Offset >= e.Offset {
 			continue // a replayed event: the row has it
 		}
-		next, outcome, err := v.Apply(o.scratchOf(v), row.Data, rec, e.MaxEventTime)
+		data := row.Data
+		if data == nil {
+			if data, err = o.removed(v, row.Key); err != nil {
+				return err
+			}
+		}
+		next, outcome, err := v.Apply(o.scratchOf(v), data, rec, e.MaxEventTime)
 		if err != nil {
 			return freshet.Errorf("", "view %s of %s at offset %d: %w", v.Name(), e.Entity, e.Offset, err)
 		}
@@ -130,6 +137,19 @@ func (o *owner) views(ctx context.Context, route release.Route, rec *feature.Rec
 		o.change(freshet.Row{View: row.View, Key: row.Key, Offset: e.Offset, Data: next})
 	}
 	return nil
+}
+
+// removed is what an entity without a row begins with: a sweep may have removed its row.
+func (o *owner) removed(v *feature.View, key freshet.Key) ([]byte, error) {
+	if !v.Removable() {
+		return nil, nil
+	}
+	at, err := o.r.features.Removed(key, v.ID())
+	if err != nil {
+		return nil, err
+	}
+	o.empty = v.AppendRemoved(o.empty[:0], at)
+	return o.empty, nil
 }
 
 // current is the row as the batch has changed it so far.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/feature"
+	"github.com/freshet-ml/freshet/featurestore"
 )
 
 // stream is what can be told about one partition.
@@ -15,6 +16,7 @@ type stream struct {
 	s  Stream
 	// ready is true from the moment at which the partition has applied all that was in the log when it was acquired.
 	ready bool
+	epoch freshet.Epoch
 }
 
 // Stream is the state of one partition.
@@ -33,11 +35,11 @@ type Stream struct {
 	LastError    string            // of the last unreadable event
 }
 
-func (s *stream) begin(checkpoint freshet.Offset, now time.Time) {
+func (s *stream) begin(own featurestore.Ownership, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.s = Stream{Applied: checkpoint, Checkpoint: checkpoint, CheckpointAt: now}
-	s.ready = false
+	s.s = Stream{Applied: own.Checkpoint, Checkpoint: own.Checkpoint, CheckpointAt: now}
+	s.ready, s.epoch = false, own.Epoch
 }
 
 func (s *stream) applied(events int, through freshet.Offset, maxEventTime freshet.Timestamp, lateness time.Duration) {
@@ -108,6 +110,15 @@ func (r *Receiver) Checkpoint(p freshet.Partition) freshet.Offset {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.s.Checkpoint
+}
+
+// Owned gives the epoch under which this receiver writes partition p, and the largest event time among the events that are in its rows. ok is
+// false while rows of p are behind the log of the time when they were acquired.
+func (r *Receiver) Owned(p freshet.Partition) (epoch freshet.Epoch, maxEventTime freshet.Timestamp, ok bool) {
+	s := &r.streams[p]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.epoch, s.s.MaxEventTime, s.ready
 }
 
 // Recovering is how many partitions have not yet applied what was in the log when the receiver started.
