@@ -32,6 +32,7 @@ func newFakeServer() *fakeServer {
 	mux.HandleFunc("POST /v1/events", f.events)
 	mux.HandleFunc("GET /v1/features/{view}", f.features)
 	mux.HandleFunc("GET /v1/entities/{kind}/{key}/predictions/{pipeline}", f.prediction)
+	mux.HandleFunc("GET /v1/status", f.status)
 	f.http = httptest.NewServer(mux)
 	return f
 }
@@ -113,6 +114,17 @@ func (f *fakeServer) events(w http.ResponseWriter, r *http.Request) {
 		answer["position"] = p.String()
 	}
 	json.NewEncoder(w).Encode(answer)
+}
+
+// status is of a server that recovers while jobs wait.
+func (f *fakeServer) status(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	fmt.Fprint(w, `{"project":"calm","version":"v1.2.3","roles":["api","receiver"],"started_at":"2025-03-03T10:00:00.000Z",`+
+		`"now":"2025-03-03T12:30:05.000Z","ready":false,"reasons":["recovering: 3 partitions"],"release":{"requested":"r7","serving":"r7"},`+
+		`"backlog":{"events":12,"jobs_queued":3,"jobs_leased":1,"dead_letters":0,"oldest_job_age_seconds":2.5},`+
+		`"views":[{"view":"session","entity":"user","rows":1200000,"bytes":372600000,"bytes_per_row":310.5,"counted_at":"2025-03-03T12:29:05.000Z"},`+
+		`{"view":"popularity","entity":"content","rows":0,"bytes":0,"bytes_per_row":0,"counted_at":null}],`+
+		`"last_errors":[{"at":"2025-03-03T11:00:00.000Z","route":"GET /v1/x","request_id":"req-9"}]}`)
 }
 
 func (f *fakeServer) features(w http.ResponseWriter, r *http.Request) {

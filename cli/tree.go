@@ -18,6 +18,8 @@ type tree struct {
 		Prediction getPredictionCommand `cmd:"" help:"Read the newest prediction for a user."`
 	} `cmd:"" group:"use" help:"Look at features and predictions."`
 
+	Status statusCommand `cmd:"" group:"use" help:"Say how a server is: ready or not, what waits, how much it remembers."`
+
 	Export   exportCommand   `cmd:"" group:"use" help:"Write a training set: features at past moments, from a data folder."`
 	Evaluate evaluateCommand `cmd:"" group:"project" help:"Say how good a model would have been on events of the past."`
 

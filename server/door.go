@@ -18,6 +18,7 @@ func (s *Server) openDoor(values *reader.Reader, models *serving.Server) {
 		Live: s.live, Log: s.log, Rows: s.features, Values: values, Tables: pushtable.New(s.tables), Jobs: s.jobs, Predictions: s.predictions,
 		Predictor: s.orchestrator, Models: models,
 		Streams: &streams{receiver: s.receiver, jobs: s.jobs, backlog: uint64(s.o.Backlog), now: s.o.Now},
+		Sizes:   s.sweeper,
 		Ready:   readiness{s.receiver},
 		Metrics: s.registry, Logger: s.o.Logger, Now: s.o.Now,
 		Version: Version(), Roles: []string{"api", "receiver", "orchestration"},

@@ -103,6 +103,7 @@ type Deps struct {
 	Predictor   Predictor
 	Models      Models
 	Streams     Streams
+	Sizes       Sizes
 	Ready       Ready
 
 	// Metrics is where the door's metrics are registered and what /metrics shows. Defaults to a registry of its own.

@@ -11,6 +11,7 @@ import (
 	"github.com/freshet-ml/freshet/feature/expression"
 	"github.com/freshet-ml/freshet/internal/pushtable"
 	"github.com/freshet-ml/freshet/internal/release"
+	"github.com/freshet-ml/freshet/internal/sweep"
 	"github.com/freshet-ml/freshet/internal/table"
 	"github.com/freshet-ml/freshet/internal/telemetry"
 	"github.com/freshet-ml/freshet/jobqueue"
@@ -101,6 +102,11 @@ type StreamStatus struct {
 	CheckpointAgeSecs float64           `json:"checkpoint_age_seconds"` // filled from CheckpointAge
 }
 
+// Sizes tells how much the rows of a view are, as the background sweep counted them (sweep.Sweeper).
+type Sizes interface {
+	Size(view freshet.ViewID) sweep.Size
+}
+
 // Ready tells why the server cannot serve yet; nothing if it can.
 type Ready interface {
 	Ready() (reasons []string)
@@ -108,7 +114,7 @@ type Ready interface {
 
 func (d *Deps) check() {
 	if d.Live == nil || d.Log == nil || d.Rows == nil || d.Values == nil || d.Tables == nil || d.Jobs == nil || d.Predictions == nil ||
-		d.Predictor == nil || d.Models == nil || d.Streams == nil || d.Ready == nil {
+		d.Predictor == nil || d.Models == nil || d.Streams == nil || d.Sizes == nil || d.Ready == nil {
 		panic("api: a dependency is missing")
 	}
 }

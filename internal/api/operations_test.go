@@ -17,10 +17,11 @@ func TestOperationsPages(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, Options{})
 	for target, words := range map[string][]string{
-		"/healthz":         {`"ok"`},
-		"/readyz":          {`"ready"`},
-		"/v1/streams":      {`"partition":3`, `"lag":2`, `"checkpoint_age_seconds":1`},
-		"/v1/status":       {`"project":"calm"`, `"serving":"r1"`, `"roles":["api"]`, `"events":2`, `"ready":true`, `"last_errors":[]`},
+		"/healthz":    {`"ok"`},
+		"/readyz":     {`"ready"`},
+		"/v1/streams": {`"partition":3`, `"lag":2`, `"checkpoint_age_seconds":1`},
+		"/v1/status": {`"project":"calm"`, `"serving":"r1"`, `"roles":["api"]`, `"events":2`, `"ready":true`, `"last_errors":[]`,
+			`{"view":"session","entity":"user","rows":4,"bytes":1242,"bytes_per_row":310.5,"counted_at":"2025-03-03T12:01:00.000Z"}`},
 		"/v1/dead-letters": {`{"dead_letters":[]}`},
 		"/openapi.yaml":    {"openapi: 3.1.0"},
 		"/":                {"project calm, release r1", "/v1/events"},

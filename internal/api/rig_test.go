@@ -33,6 +33,7 @@ import (
 	"github.com/freshet-ml/freshet/internal/pushtable"
 	"github.com/freshet-ml/freshet/internal/reader"
 	"github.com/freshet-ml/freshet/internal/release"
+	"github.com/freshet-ml/freshet/internal/sweep"
 	"github.com/freshet-ml/freshet/jobqueue"
 	"github.com/freshet-ml/freshet/jobqueue/memqueue"
 	"github.com/freshet-ml/freshet/modelruntime"
@@ -163,7 +164,7 @@ func newRigOf(t testing.TB, text string, o Options) *rig {
 	rows := featurestore.New(r.rows)
 	r.api = New(Deps{
 		Live: r.live, Log: r.log, Rows: rows, Values: logValues{reader.New(rows, r.log), r.log}, Tables: r.tables, Jobs: r.jobs,
-		Predictions: r.predictions, Predictor: r.back, Models: r.back, Streams: r.back, Ready: r.back,
+		Predictions: r.predictions, Predictor: r.back, Models: r.back, Streams: r.back, Sizes: r.back, Ready: r.back,
 		Now: clock, Version: "test", Roles: []string{"api"},
 	}, o)
 	return r
@@ -233,6 +234,10 @@ func (b *behind) Backlogged() (string, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.backlogged, b.backlogged != ""
+}
+
+func (b *behind) Size(freshet.ViewID) sweep.Size {
+	return sweep.Size{Rows: 4, Bytes: 1242, At: now.Time()}
 }
 
 func (b *behind) Ready() []string {

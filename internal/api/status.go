@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/internal/release"
 )
 
 // getStreams answers how far each partition is.
@@ -35,6 +36,7 @@ type status struct {
 	Reasons   []string          `json:"reasons"` // why not ready
 	Release   statusRelease     `json:"release"`
 	Backlog   statusBacklog     `json:"backlog"`
+	Views     []statusView      `json:"views"` // of the live release, in the order of the project file
 	// LastErrors are the last faults of the server, newest last: the log tells more under their request ids.
 	LastErrors []fault `json:"last_errors"`
 }
@@ -55,6 +57,31 @@ type statusBacklog struct {
 	Refusing     string  `json:"refusing,omitempty"` // why events are refused now
 }
 
+// statusView is how much the rows of a view are. The background sweep counts them as it passes, so that nothing is counted for each event.
+type statusView struct {
+	View        freshet.ViewName   `json:"view"`
+	Entity      freshet.EntityKind `json:"entity"`
+	Rows        int64              `json:"rows"`
+	Bytes       int64              `json:"bytes"` // of row data, before compression
+	BytesPerRow float64            `json:"bytes_per_row"`
+	// CountedAt is when the count of the first partition was made; null until all have been counted once.
+	CountedAt *freshet.Timestamp `json:"counted_at"`
+}
+
+func (a *API) viewsOf(rel *release.Opened) []statusView {
+	all := make([]statusView, 0, len(rel.Project().Views))
+	for _, v := range rel.Project().Views {
+		size := a.deps.Sizes.Size(v.ID())
+		s := statusView{View: v.Name(), Entity: v.Entity(), Rows: size.Rows, Bytes: size.Bytes, BytesPerRow: size.PerRow()}
+		if !size.At.IsZero() {
+			at := freshet.TimestampOf(size.At)
+			s.CountedAt = &at
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
 func (a *API) getStatus(w *response, r *http.Request) error {
 	if _, err := parseQuery(r); err != nil {
 		return err
@@ -65,12 +92,14 @@ func (a *API) getStatus(w *response, r *http.Request) error {
 		Reasons: a.reasons(), Backlog: a.backlog(now), LastErrors: a.faults.list(),
 	}
 	s.Ready = len(s.Reasons) == 0
+	s.Views = []statusView{}
 	if s.Roles == nil {
 		s.Roles = []string{}
 	}
 	if rel := a.deps.Live.Load(); rel != nil {
 		manifest := rel.Manifest()
 		s.Project = rel.Project().Name
+		s.Views = a.viewsOf(rel)
 		s.Release = statusRelease{Requested: manifest.ID, Serving: manifest.ID, Manifest: &manifest}
 	}
 	return w.value(http.StatusOK, s)

@@ -44,7 +44,7 @@ views:
 func TestSweepsLeaveNoTrace(t *testing.T) {
 	t.Parallel()
 	var total sweep.Stats
-	for range 4 {
+	for range 2 {
 		seed := rand.Uint64()
 		t.Logf("seed %d", seed)
 		synctest.Test(t, func(t *testing.T) {
