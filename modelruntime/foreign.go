@@ -16,17 +16,13 @@ func (f foreign) refusal() string { return f.what + ": " + f.reason }
 // foreignFormat recognises, after the runtimes have been asked, what users may have in hand. It looks at the first bytes
 // only: nothing of a pickle is ever interpreted.
 func foreignFormat(head []byte) (foreign, bool) {
-	const later = "not supported yet; save a LightGBM Booster as text, convert the model to ONNX, or save a linear model as freshet.linear/1 JSON"
+	const later = "not supported yet; save a LightGBM or XGBoost model in the library's own format, convert the model to ONNX, or save a linear model as freshet.linear/1 JSON"
 	switch {
 	case isPickle(head):
 		return foreign{"a Python pickle", "it runs code when it is opened and is never read; log the model again with " +
 			"serialization_format=\"skops\", convert it to ONNX, or log a booster in its own format (LightGBM: log model.booster_)", true}, true
 	case bytes.HasPrefix(head, []byte("binf")):
 		return foreign{"XGBoost's old binary format", "not read; load it in XGBoost and save it again as .json or .ubj (save_model)", false}, true
-	case isXGBoostJSON(head):
-		return foreign{"an XGBoost model (JSON)", later, false}, true
-	case isXGBoostUBJSON(head):
-		return foreign{"an XGBoost model (UBJSON)", later, false}, true
 	case bytes.HasPrefix(head, []byte("PK\x03\x04")):
 		return foreign{"a zip file, such as skops writes", later, true}, true
 	case bytes.HasPrefix(head, []byte("\x93NUMPY")):
@@ -43,18 +39,4 @@ func isPickle(head []byte) bool {
 		return true
 	}
 	return bytes.HasPrefix(head, []byte("ccopy_reg\n")) || bytes.HasPrefix(head, []byte("(i"))
-}
-
-func isXGBoostJSON(head []byte) bool {
-	return bytes.HasPrefix(bytes.TrimLeft(head, "\ufeff \t\r\n"), []byte("{")) && bytes.Contains(head, []byte(`"learner"`))
-}
-
-// isXGBoostUBJSON looks for an object whose first key has a length marker and is followed by its bytes.
-func isXGBoostUBJSON(head []byte) bool {
-	if len(head) < 3 || head[0] != '{' {
-		return false
-	}
-	widths := map[byte]int{'i': 1, 'U': 1, 'I': 2, 'l': 4, 'L': 8}
-	n, ok := widths[head[1]]
-	return ok && len(head) >= 2+n
 }

@@ -55,8 +55,9 @@ type mlmodel struct {
 
 // flavor is one way of loading the model.
 type flavor struct {
-	name string
-	data string // the model's file; "" if the flavor names none that can be read without Python
+	name  string
+	data  string // the model's file; "" if the flavor names none that can be read without Python
+	class string // model_class: what Python loads the file as; "" if it does not say
 }
 
 // modelFile is the file of the first flavor whose file a runtime recognises; the error is about the first flavor.
@@ -76,7 +77,7 @@ func (ml mlmodel) modelFile(dir fs.FS, runtimes []Runtime) (modelFile, error) {
 
 func (f flavor) modelFile(dir fs.FS, runtimes []Runtime) (modelFile, error) {
 	if f.data == "" {
-		return modelFile{}, freshet.Errorf(freshet.Unsupported, "%s: flavor %s is not read: log the model with MLflow's lightgbm flavor as a Booster, or with its onnx flavor",
+		return modelFile{}, freshet.Errorf(freshet.Unsupported, "%s: flavor %s is not read: log the model with MLflow's lightgbm or xgboost flavor as a Booster, or with its onnx flavor",
 			mlmodelName, f.name)
 	}
 	if !fs.ValidPath(f.data) {
@@ -87,7 +88,7 @@ func (f flavor) modelFile(dir fs.FS, runtimes []Runtime) (modelFile, error) {
 		return modelFile{}, freshet.Errorf(faultOf(err), "%s: flavor %s: %w", mlmodelName, f.name, err)
 	}
 	if r := recognize(head, runtimes); r != nil {
-		return modelFile{f.data, r}, nil
+		return modelFile{f.data, r, f.class}, nil
 	}
 	if known, ok := foreignFormat(head); ok {
 		return modelFile{}, freshet.Errorf(freshet.Unsupported, "%s: %s", f.data, f.refusal(known))

@@ -108,6 +108,8 @@ func parseFlavors(n ast.Node) ([]flavor, error) {
 			switch key(s) {
 			case "data", "pickled_model": // the latter is scikit-learn's, whatever the format
 				f.data, _ = text(s.Value)
+			case "model_class":
+				f.class, _ = text(s.Value)
 			}
 		}
 		all = append(all, f)

@@ -94,3 +94,10 @@ type Bundle interface {
 	// OpenFiles is Open for such a directory. The message of an error begins with the name of a file.
 	OpenFiles(dir fs.FS) (Model, error)
 }
+
+// ClassOpener is a Runtime whose answers also depend on the Python class that an MLflow flavor names as model_class, such as
+// "xgboost.sklearn.XGBClassifier".
+type ClassOpener interface {
+	// OpenAs is Open for a file that Python would load as an object of class.
+	OpenAs(dir fs.FS, name, class string) (Model, error)
+}

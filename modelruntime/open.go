@@ -49,10 +49,15 @@ func OpenPath(path string, runtimes []Runtime) (Model, error) {
 type modelFile struct {
 	name    string
 	runtime Runtime
+	class   string // the Python class that MLmodel names; "" if none
 }
 
 func (f modelFile) open(dir fs.FS) (Model, error) {
-	m, err := f.runtime.Open(dir, f.name)
+	open := f.runtime.Open
+	if c, ok := f.runtime.(ClassOpener); ok && f.class != "" {
+		open = func(dir fs.FS, name string) (Model, error) { return c.OpenAs(dir, name, f.class) }
+	}
+	m, err := open(dir, f.name)
 	if err != nil {
 		return nil, freshet.Errorf("", "%s: %w", f.name, err)
 	}
@@ -95,7 +100,7 @@ func find(dir fs.FS, names []string, runtimes []Runtime) (modelFile, error) {
 			return modelFile{}, err
 		}
 		if r := recognize(head, runtimes); r != nil {
-			found = append(found, modelFile{name, r})
+			found = append(found, modelFile{name: name, runtime: r})
 			continue
 		}
 		if f, ok := foreignFormat(head); ok && foreign == nil {

@@ -2,6 +2,7 @@ package modelruntime_test
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,15 +14,15 @@ import (
 	"github.com/freshet-ml/freshet/modelruntime/treemodel"
 )
 
-var runtimes = []modelruntime.Runtime{treemodel.LightGBM{}, linearmodel.Linear{}, onnxmodel.ONNX{}}
+var runtimes = []modelruntime.Runtime{treemodel.LightGBM{}, treemodel.XGBoost{}, linearmodel.Linear{}, onnxmodel.ONNX{}}
 
 // TestGolden opens every fixture. Those in a format that no runtime reads must be refused as Unsupported.
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	for _, g := range modelruntimetest.AllGolden(t) {
 		t.Run(g.Name, func(t *testing.T) {
-			read := g.Format == "onnx" || g.Name == "onnx-mlflow-mlp" || g.Format == "lightgbm-text" || g.Format == "freshet-linear" || strings.HasPrefix(g.Name, "lgb-") || g.Name == "mlflow-invocations"
-			if read || g.Expect == "refuse" && g.Name != "sk-function-transformer" {
+			unread := slices.Contains([]string{"factors", "sklearn-skops"}, g.Format) || strings.HasPrefix(g.Name, "sk-") && !strings.HasPrefix(g.Name, "sk-pickle-")
+			if !unread {
 				g.Check(t, runtimes)
 				return
 			}
@@ -38,7 +39,8 @@ func TestGolden(t *testing.T) {
 func TestDirectory(t *testing.T) {
 	t.Parallel()
 	for _, g := range modelruntimetest.AllGolden(t) {
-		if (g.Format == "lightgbm-text" || strings.HasPrefix(g.Name, "onnx-")) && g.Expect == "ok" {
+		native := slices.Contains([]string{"lightgbm-text", "xgboost-json", "xgboost-ubj"}, g.Format) || strings.HasPrefix(g.Name, "onnx-")
+		if native && g.Expect == "ok" {
 			g.File = "."
 			t.Run(g.Name, func(t *testing.T) { g.Check(t, runtimes) })
 		}

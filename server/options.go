@@ -58,7 +58,7 @@ type Options struct {
 
 // Runtimes are the kinds of models that come with Freshet.
 func Runtimes() []modelruntime.Runtime {
-	return []modelruntime.Runtime{treemodel.LightGBM{}, linearmodel.Linear{}, factormodel.Factors{}, itemmodel.Items{}, onnxmodel.ONNX{}}
+	return []modelruntime.Runtime{treemodel.LightGBM{}, treemodel.XGBoost{}, linearmodel.Linear{}, factormodel.Factors{}, itemmodel.Items{}, onnxmodel.ONNX{}}
 }
 
 // withDefaults fills in what is not set and refuses what cannot be.

@@ -30,7 +30,12 @@ type Golden struct {
 	Outputs        []row    `json:"outputs"`
 	Tolerance      float64  `json:"tolerance"`
 	RefuseMentions []string `json:"refuse_mentions"`
-	Dir            string   `json:"-"`
+	Extra          struct {
+		Probabilities []row `json:"predict_proba"` // of a classifier whose Outputs are labels
+		Margins       []row `json:"margin"`        // of XGBoost: the sums, before the link
+		Best          []row `json:"outputs_best_iteration"`
+	} `json:"extra"`
+	Dir string `json:"-"`
 }
 
 // row is the inputs or outputs of one row: a list of values, or one value.
@@ -120,6 +125,21 @@ func (g Golden) checkRefusal(t *testing.T, err error) {
 	}
 }
 
+// expected is what the model should answer: of a classifier the probabilities, all of them, or of two the second.
+func (g Golden) expected() []row {
+	if len(g.Extra.Probabilities) == 0 {
+		return g.Outputs
+	}
+	var rows []row
+	for _, p := range g.Extra.Probabilities {
+		if len(p) == 2 {
+			p = p[1:]
+		}
+		rows = append(rows, p)
+	}
+	return rows
+}
+
 // CheckAnswers compares columns and answers with the recorded ones: all rows at once, then each alone, which must give the
 // same bits.
 func (g Golden) CheckAnswers(t *testing.T, m modelruntime.Model) {
@@ -134,15 +154,16 @@ func (g Golden) CheckAnswers(t *testing.T, m modelruntime.Model) {
 		t.Fatalf("columns %v: expected %v", names, g.Columns)
 	}
 	width, classes := len(s.Inputs), len(s.Outputs)
-	inputs, want := flat(g.Inputs), flat(g.Outputs)
-	outputs, alone := make([]float64, len(g.Inputs)*classes), make([]float64, classes)
-	if len(inputs) != len(g.Inputs)*width || len(want) != len(outputs) {
-		t.Fatalf("%d outputs %v: expected %d values for %d rows", classes, s.Outputs, len(want), len(g.Inputs))
+	rows, expected := g.dropRefused(t, m)
+	inputs, want := flat(rows), flat(expected)
+	outputs, alone := make([]float64, len(rows)*classes), make([]float64, classes)
+	if len(inputs) != len(rows)*width || len(want) != len(outputs) {
+		t.Fatalf("%d outputs %v: expected %d values for %d rows", classes, s.Outputs, len(want), len(rows))
 	}
 	if err := m.Predict(context.Background(), inputs, outputs); err != nil {
 		t.Fatalf("predict: %v", err)
 	}
-	for r := range g.Inputs {
+	for r := range rows {
 		if err := m.Predict(context.Background(), inputs[r*width:(r+1)*width], alone); err != nil {
 			t.Fatalf("row %d alone: %v", r, err)
 		}
@@ -156,6 +177,27 @@ func (g Golden) CheckAnswers(t *testing.T, m modelruntime.Model) {
 			}
 		}
 	}
+}
+
+// dropRefused are the rows and what the model should answer, without the rows that lack a value which the signature requires:
+// MLflow hands such a NaN on, we refuse it by the column's name.
+func (g Golden) dropRefused(t *testing.T, m modelruntime.Model) (rows, expected []row) {
+	t.Helper()
+	s, all := m.Signature(), g.expected()
+	for r, inputs := range g.Inputs {
+		missing := slices.IndexFunc(s.Inputs, func(c modelruntime.Column) bool {
+			return c.Required && math.IsNaN(float64(inputs[slices.Index(g.Columns, c.Name)]))
+		})
+		if missing < 0 {
+			rows, expected = append(rows, inputs), append(expected, all[r])
+			continue
+		}
+		err := m.Predict(context.Background(), flat(g.Inputs[r:r+1]), make([]float64, len(s.Outputs)))
+		if freshet.CodeOf(err) != freshet.InvalidArgument || freshet.FieldOf(err) != s.Inputs[missing].Name {
+			t.Errorf("row %d: %v, expected a refusal that names column %q", r, err, s.Inputs[missing].Name)
+		}
+	}
+	return rows, expected
 }
 
 // Close reports |got − want| ≤ tolerance · max(1, |want|); NaN and infinities are close to themselves.

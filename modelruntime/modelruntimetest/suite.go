@@ -24,6 +24,7 @@ type Example struct {
 	Inputs   []string          // column names, in order
 	Required []string          // columns that must not be missing
 	Outputs  []string
+	Codes    []string // columns of category codes, in which negative values are refused
 }
 
 // Run checks that r keeps the contract of package modelruntime for each example.
@@ -130,6 +131,9 @@ func (e Example) values(rows int) []float64 {
 	values := make([]float64, rows*len(e.Inputs))
 	for i := range values {
 		values[i] = extremes[(i*7+i/5)%len(extremes)]
+		if slices.Contains(e.Codes, e.Inputs[i%len(e.Inputs)]) {
+			values[i] = math.Abs(values[i])
+		}
 	}
 	return values
 }
@@ -246,7 +250,7 @@ func (e Example) recognizes(t *testing.T, r modelruntime.Runtime) {
 			t.Error("it recognises a directory of others")
 		}
 	}
-	for _, foreign := range []string{"", "{", "treetop", "PK\x03\x04", "\x80\x04\x95", "binf\x00\x00", "{\"learner\":{}}", "MLmodel", "\x08\x0a"} {
+	for _, foreign := range []string{"", "{", "treetop", "PK\x03\x04", "\x80\x04\x95", "binf\x00\x00", "{\"learners\":{}}", "MLmodel", "\x08\x0a"} {
 		if r.Recognizes([]byte(foreign)) {
 			t.Errorf("it recognises %q", foreign)
 		}

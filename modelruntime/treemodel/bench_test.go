@@ -104,6 +104,18 @@ func BenchmarkPredict(b *testing.B) {
 	}
 }
 
+// BenchmarkXGBoost is BenchmarkPredict for XGBoost.
+func BenchmarkXGBoost(b *testing.B) {
+	m := openXGBoost(b, randomXGBoost(1, 100, 31, 30, 1, 0).ubjson(b))
+	for _, missing := range []float64{0, 0.1} {
+		for _, rows := range []int{1, 10, 100, 300} {
+			b.Run(fmt.Sprintf("trees=100/leaves=31/missing=%v/rows=%d", missing, rows), func(b *testing.B) {
+				benchmarkRows(b, m, randomRows(7, 1200, 30, missing), rows)
+			})
+		}
+	}
+}
+
 func BenchmarkCalmRanker(b *testing.B) {
 	dir := filepath.Join(modelruntimetest.Fixtures(b), "data", "calm-ranker")
 	m, err := modelruntime.OpenPath(dir, runtimes)
@@ -145,5 +157,18 @@ func BenchmarkOpen(b *testing.B) {
 		if _, err := (treemodel.LightGBM{}).Open(fstest.MapFS{"m": {Data: text}}, "m"); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+func BenchmarkOpenXGBoost(b *testing.B) {
+	m := randomXGBoost(1, 100, 31, 30, 1, 0)
+	for name, file := range map[string][]byte{"json": m.json(b), "ubjson": m.ubjson(b)} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(file)))
+			b.ReportAllocs()
+			for b.Loop() {
+				openXGBoost(b, file)
+			}
+		})
 	}
 }

@@ -49,6 +49,7 @@ type builder struct {
 	keys     []slotKey              // of each slot so far, without slot 0
 	linear   linearLeaves
 	isLinear bool
+	setSize  int // words of all sets of categories so far
 
 	// of the tree that is being added
 	queue    []placement
@@ -64,7 +65,7 @@ type numericSlot struct {
 // slotKey is what a slot holds.
 type slotKey struct {
 	numericSlot
-	set []uint32 // of a categorySet
+	set []uint32 // of a categorySet and what comes after it
 }
 
 // placement is a child that has a place among the nodes and is to be filled in.
@@ -185,7 +186,7 @@ func (b *builder) split(t *tree, i int) (slot uint32, threshold float64, err err
 	if err != nil {
 		return 0, 0, err
 	}
-	slot, err = b.categorySlot(uint32(feature), set)
+	slot, err = b.categorySlot(numericSlot{uint32(feature), categorySet}, set)
 	return slot, 0, err // any finite threshold is between the two values of the slot
 }
 
@@ -232,8 +233,9 @@ func (b *builder) numericSlot(key numericSlot) (uint32, error) {
 }
 
 // categorySlot finds the slot of a set that another split on the feature has as well: trees repeat themselves.
-func (b *builder) categorySlot(feature uint32, set []uint32) (uint32, error) {
-	name := binary.LittleEndian.AppendUint32(make([]byte, 0, 4+4*len(set)), feature)
+func (b *builder) categorySlot(key numericSlot, set []uint32) (uint32, error) {
+	name := binary.LittleEndian.AppendUint32(make([]byte, 0, 5+4*len(set)), key.feature)
+	name = append(name, byte(key.policy))
 	for _, w := range set {
 		name = binary.LittleEndian.AppendUint32(name, w)
 	}
@@ -241,7 +243,7 @@ func (b *builder) categorySlot(feature uint32, set []uint32) (uint32, error) {
 	if ok {
 		return slot, nil
 	}
-	slot, err := b.newSlot(slotKey{numericSlot{feature, categorySet}, slices.Clone(set)})
+	slot, err := b.newSlot(slotKey{key, slices.Clone(set)})
 	b.sets[string(name)] = slot
 	return slot, err
 }
@@ -287,12 +289,12 @@ func (b *builder) finish(classes int) *ensemble {
 }
 
 func (s *slots) append(key slotKey) {
-	if key.policy != categorySet {
+	if key.policy < categorySet {
 		s.features[key.policy] = append(s.features[key.policy], key.feature)
 		return
 	}
-	if n := len(s.sets); n == 0 || s.sets[n-1].feature != key.feature {
-		s.sets = append(s.sets, categorySlots{feature: key.feature})
+	if n := len(s.sets); n == 0 || s.sets[n-1].feature != key.feature || s.sets[n-1].policy != key.policy {
+		s.sets = append(s.sets, categorySlots{feature: key.feature, policy: key.policy})
 	}
 	last := &s.sets[len(s.sets)-1]
 	last.sets = append(last.sets, key.set)

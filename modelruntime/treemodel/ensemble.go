@@ -16,6 +16,10 @@ type ensemble struct {
 	classes int      // tree t adds to class t mod classes
 	slots   slots
 	linear  *linearLeaves // nil if all leaves are constants
+
+	// XGBoost: sums are in float32, begin at base, and tree t adds to class[t].
+	base  []float64
+	class []int32
 }
 
 // The rows of a block and a tree should fit into the first-level cache together.
@@ -32,8 +36,12 @@ func (e *ensemble) blockRows() int {
 // sum sets outputs, classes values for each row, to the sums of the leaves that the rows reach. x has room for the slots of
 // all rows.
 func (e *ensemble) sum(inputs, outputs, x []float64, rows int) {
-	clear(outputs)
 	e.slots.fill(inputs, x, rows)
+	if e.slots.single {
+		e.sumSingle(outputs, x, rows)
+		return
+	}
+	clear(outputs)
 	if e.linear != nil {
 		e.sumLinear(inputs, outputs, x, rows)
 		return

@@ -1,9 +1,9 @@
-// Package treemodel is the runtime of gradient boosted trees and random forests that LightGBM saved as text (save_model,
-// model_to_string, MLflow's lightgbm flavor with a Booster; versions v2 to v4). It answers what Booster.predict answers,
-// in float64, links, categorical splits, missing values and linear trees included. It never trains, and it never guesses:
-// an objective, a key or a decision type that it does not know is refused by name.
+// Package treemodel is the runtime of gradient boosted trees and random forests: those that LightGBM saved as text, and those
+// that XGBoost saved as JSON or UBJSON. It answers what Booster.predict of the library answers, in the library's precision, links,
+// categorical splits, missing values and linear trees included. It never trains, and it never guesses: an objective, a key
+// or a kind of decision that it does not know is refused by name.
 //
-// Inputs of categorical columns are category codes, as when LightGBM is given a NumPy array.
+// Inputs of categorical columns are category codes, as when the library is given a NumPy array.
 package treemodel
 
 import (
@@ -11,10 +11,12 @@ import (
 	"context"
 	"io/fs"
 
+	freshet "github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/modelruntime"
 )
 
-// LightGBM is the runtime. It has no state.
+// LightGBM is the runtime of its text format (save_model, model_to_string, MLflow's lightgbm flavor with a Booster; versions
+// v2 to v4). It has no state.
 type LightGBM struct{}
 
 var _ modelruntime.Runtime = LightGBM{}
@@ -42,8 +44,9 @@ func (LightGBM) Open(dir fs.FS, name string) (modelruntime.Model, error) {
 type model struct {
 	signature modelruntime.Signature
 	trees     *ensemble
-	link      link    // from the sum of the leaves to the answer
+	link      link    // from the sums of the leaves to the answer
 	divisor   float64 // number of iterations for average_output, otherwise 1
+	codes     []int   // columns whose negative values are refused, as XGBoost refuses them
 }
 
 func (m *model) Signature() modelruntime.Signature { return m.signature }
@@ -56,7 +59,10 @@ func (m *model) Predict(ctx context.Context, inputs, outputs []float64) error {
 	if err != nil {
 		return err
 	}
-	width, classes := len(m.signature.Inputs), len(m.signature.Outputs)
+	if err := m.checkCodes(inputs, rows); err != nil {
+		return err
+	}
+	width, height := len(m.signature.Inputs), len(m.signature.Outputs)
 	block := m.trees.blockRows()
 	buffer := m.trees.slots.buffer(min(rows, block))
 	defer m.trees.slots.release(buffer)
@@ -65,16 +71,41 @@ func (m *model) Predict(ctx context.Context, inputs, outputs []float64) error {
 			return err
 		}
 		last := min(first+block, rows)
-		m.trees.sum(inputs[first*width:last*width], outputs[first*classes:last*classes], buffer.values, last-first)
+		m.answer(inputs[first*width:last*width], outputs[first*height:last*height], buffer, last-first)
 	}
+	return nil
+}
+
+// answer is Predict for a block.
+func (m *model) answer(inputs, outputs []float64, buffer *slotBuffer, rows int) {
+	classes, height, sums := m.trees.classes, len(m.signature.Outputs), outputs
+	if classes != height { // the answer is the number of a class
+		sums = buffer.sums(rows * classes)
+	}
+	m.trees.sum(inputs, sums, buffer.values, rows)
 	for row := range rows {
-		scores := outputs[row*classes : (row+1)*classes]
+		scores := sums[row*classes : (row+1)*classes]
 		if m.divisor != 1 {
 			for i := range scores {
 				scores[i] /= m.divisor
 			}
 		}
 		m.link(scores)
+		if classes != height {
+			copy(outputs[row*height:(row+1)*height], scores)
+		}
+	}
+}
+
+func (m *model) checkCodes(inputs []float64, rows int) error {
+	width := len(m.signature.Inputs)
+	for row := 0; row < rows && len(m.codes) > 0; row++ {
+		for _, i := range m.codes {
+			if v := inputs[row*width+i]; v < 0 {
+				name := m.signature.Inputs[i].Name
+				return freshet.FieldErrorf(freshet.InvalidArgument, name, "row %d: column %q is %v: expected a category code, 0 or more", row, name, v)
+			}
+		}
 	}
 	return nil
 }
