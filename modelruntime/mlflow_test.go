@@ -57,6 +57,15 @@ func TestSignature(t *testing.T) {
 			"matrix", withSignature(`[{"type":"tensor","tensor-spec":{"dtype":"float64","shape":[-1,2]}}]`), positional,
 			[]modelruntime.Column{{Name: "Column_0"}, {Name: "Column_1"}},
 		},
+		{
+			"named matrix", withSignature(`[{"type":"tensor","name":"x","tensor-spec":{"dtype":"float32","shape":[-1,2]}}]`), positional,
+			[]modelruntime.Column{{Name: "Column_0", Type: "float"}, {Name: "Column_1", Type: "float"}},
+		},
+		{
+			"several tensors", withSignature(`[{"type":"tensor","name":"b","tensor-spec":{"dtype":"int64","shape":[-1]}},` +
+				`{"type":"tensor","name":"a","tensor-spec":{"dtype":"float64","shape":[-1,1]}}]`), linear,
+			[]modelruntime.Column{{Name: "a"}, {Name: "b", Type: "long"}},
+		},
 	}
 	for _, test := range tests {
 		m, err := modelruntime.Open(artifact(test.mlmodel, test.model), runtimes)

@@ -152,6 +152,30 @@ func TestOperators(t *testing.T) {
 		{ml("LinearRegressor", attrFloats("coefficients", 1, 2), attrFloats("intercepts", 0.5)), []float64{-0.5}},
 		{ml("LabelEncoder", attrFloats("keys_floats", 3), attrFloats("values_floats", 7), attrFloat("default_float", 9)), []float64{7, 9}},
 		{ml("OneHotEncoder", attrInts("cats_int64s", 3, 4)), []float64{1, 0, 0, 0}},
+		{ml("Imputer", attrFloats("imputed_value_floats", 7), attrFloat("replaced_value_float", -2)), []float64{3, 7}},
+		{ml("ArrayFeatureExtractor"), nil},
+		{two("PRelu"), []float64{3, -8}},
+		{one("Clip"), []float64{3, -2}},
+		{one("LayerNormalization"), nil},
+		{
+			append(weights(floatTensor("l", []int64{2}, 2, 1)), node("", "LayerNormalization", list{"x", "l"}, list{"y"}, attrFloat("epsilon", 0))...),
+			[]float64{2, -1},
+		},
+		{
+			append(append(weights(intTensor("from", -1)), weights(intTensor("to", math.MinInt64))...),
+				append(weights(intTensor("step", -1)), node("", "Slice", list{"x", "from", "to", "axis", "step"}, list{"y"})...)...),
+			nil, // axis is not there
+		},
+		{
+			append(append(weights(intTensor("from", -1)), weights(intTensor("to", math.MinInt64))...),
+				append(append(weights(intTensor("axis", 1)), weights(intTensor("step", -1))...),
+					node("", "Slice", list{"x", "from", "to", "axis", "step"}, list{"y"})...)...),
+			[]float64{-2, 3},
+		},
+		{append(node("", "Split", list{"x"}, list{"p", "q"}, attrInt("axis", 1)), node("", "Div", list{"p", "q"}, list{"y"})...), []float64{-1.5}},
+		{append(node("", "Greater", list{"x", "c"}, list{"g"}), node("", "Where", list{"g", "x", "c"}, list{"y"})...), []float64{3, 4}},
+		{append(node("", "Shape", list{"x"}, list{"n"}), node("", "Reshape", list{"x", "n"}, list{"y"})...), []float64{3, -2}},
+		{append(node("", "Transpose", list{"c"}, list{"t"}), node("", "MatMul", list{"x", "t"}, list{"y"})...), []float64{1.5 - 8}},
 	}
 	for _, test := range tests {
 		file := modelFile(input("x", kindFloat, -1, 2), output("y", kindFloat), weights(floatTensor("c", []int64{1, 2}, 0.5, 4)), test.node)
@@ -162,6 +186,71 @@ func TestOperators(t *testing.T) {
 			continue
 		}
 		expect(t, string(test.node), answer(t, file, 3, -2), test.want)
+	}
+}
+
+// TestLabels: the label of a classifier is left out beside scores and given alone; a ZipMap names the scores.
+func TestLabels(t *testing.T) {
+	t.Parallel()
+	m, err := open(modelFile(input("x", kindFloat, -1, 2), output("label", kindInt64, -1), treeNode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := make([]float64, 2)
+	if err := m.Predict(context.Background(), []float64{0, -2, 1, 0}, out); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, "labels", out, []float64{0, 1})
+	m, err = open(modelFile(input("x", kindFloat, -1, 2), output("label", kindInt64, -1), output("z", kindFloat, -1, 2), treeNode(),
+		node("ai.onnx.ml", "ZipMap", list{"p"}, list{"z"}, attrTexts("classlabels_strings", "no", "yes"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(m.Signature().Outputs, " "); got != "z_yes z_no" {
+		t.Errorf("outputs %s", got)
+	}
+}
+
+// TestExternal: weights beside the model are read within the bounds of the file.
+func TestExternal(t *testing.T) {
+	t.Parallel()
+	file := func(location, offset, length string) []byte {
+		entry := func(key, value string) message { return message{}.text(1, key).text(2, value) }
+		w := message{}.integer(1, 2).integer(2, 1).text(8, "w").bytes(13, entry("location", location)).bytes(13, entry("offset", offset)).
+			bytes(13, entry("length", length)).integer(14, 1)
+		return modelFile(input("x", kindFloat, -1, 2), output("y", kindFloat), weights(w), node("", "Mul", list{"x", "w"}, list{"y"}))
+	}
+	data := []byte{0, 0, 0, 0, 0, 0, 128, 63, 0, 0, 0, 64} // 0, 1, 2
+	tests := []struct {
+		location, offset, length string
+		mentions                 string // "": it is read
+	}{
+		{"w.bin", "4", "8", ""},
+		{"w.bin", "5", "8", "reach beyond"},
+		{"w.bin", "9223372036854775807", "8", "reach beyond"},
+		{"w.bin", "-4", "8", "offset"},
+		{"w.bin", "0", "12", "length"},
+		{"../w.bin", "0", "8", "outside"},
+		{"other.bin", "0", "8", "other.bin"},
+	}
+	for _, test := range tests {
+		dir := fstest.MapFS{"m": {Data: file(test.location, test.offset, test.length)}, "w.bin": {Data: data}}
+		m, err := onnxmodel.ONNX{}.Open(dir, "m")
+		if test.mentions != "" {
+			if err == nil || !strings.Contains(err.Error(), test.mentions) {
+				t.Errorf("%v: %v, expected the words %q", test, err, test.mentions)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%v: %v", test, err)
+			continue
+		}
+		out := make([]float64, 2)
+		if err := m.Predict(context.Background(), []float64{3, 4}, out); err != nil {
+			t.Error(err)
+		}
+		expect(t, "external", out, []float64{3, 8})
 	}
 }
 
@@ -238,38 +327,4 @@ func TestRefused(t *testing.T) {
 			t.Errorf("%v (code %s): expected %s and the words %q", err, freshet.CodeOf(err), test.code, test.mentions)
 		}
 	}
-}
-
-// FuzzOpen: no bytes may panic, and what opens must answer, alone as among others.
-func FuzzOpen(f *testing.F) {
-	f.Add(network())
-	f.Add(trees())
-	f.Fuzz(func(t *testing.T, file []byte) {
-		m, err := open(file)
-		if err != nil {
-			return
-		}
-		s := m.Signature()
-		width, height := len(s.Inputs), len(s.Outputs)
-		if width > 1000 || height > 1000 {
-			return
-		}
-		inputs, outputs, alone := make([]float64, 3*width), make([]float64, 3*height), make([]float64, height)
-		for i := range inputs {
-			if inputs[i] = []float64{0, nan, -3.5, 1, 1e9}[i%5]; s.Inputs[i%width].Type != "float" && s.Inputs[i%width].Type != "double" {
-				inputs[i] = float64(i % 2)
-			}
-		}
-		if err := m.Predict(context.Background(), inputs, outputs); err != nil {
-			return // a position that a table does not have
-		}
-		if err := m.Predict(context.Background(), inputs[2*width:], alone); err != nil {
-			t.Fatal(err)
-		}
-		for k, v := range alone {
-			if math.Float64bits(v) != math.Float64bits(outputs[2*height+k]) {
-				t.Fatalf("output %d: %v alone and %v among others", k, v, outputs[2*height+k])
-			}
-		}
-	})
 }

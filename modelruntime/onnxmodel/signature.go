@@ -115,7 +115,7 @@ func (c *compiler) addOutputs(m *model, outputs []valueProto) error {
 		if !numeric(t.kind) {
 			return unsupported("output %.60q is of type %s: expected numbers", o.name, t.kind)
 		}
-		if len(t.shape) > 1 && t.shape[0] != 1 || t.count+len(m.outputs) > maxColumns {
+		if t.count == 0 || len(t.shape) > 1 && t.shape[0] != 1 || t.count+len(m.outputs) > maxColumns {
 			return unsupported("output %.60q has shape %v for one row: expected [1, number of outputs]", o.name, t.shape)
 		}
 		names := modelruntime.TensorColumns(o.name, t.count)
