@@ -11,6 +11,7 @@ import (
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/internal/api"
 	"github.com/freshet-ml/freshet/modelruntime"
+	"github.com/freshet-ml/freshet/modelruntime/endpointmodel"
 	"github.com/freshet-ml/freshet/modelruntime/factormodel"
 	"github.com/freshet-ml/freshet/modelruntime/itemmodel"
 	"github.com/freshet-ml/freshet/modelruntime/linearmodel"
@@ -58,7 +59,10 @@ type Options struct {
 
 // Runtimes are the kinds of models that come with Freshet.
 func Runtimes() []modelruntime.Runtime {
-	return []modelruntime.Runtime{treemodel.LightGBM{}, treemodel.XGBoost{}, linearmodel.Linear{}, factormodel.Factors{}, itemmodel.Items{}, onnxmodel.ONNX{}}
+	return []modelruntime.Runtime{
+		treemodel.LightGBM{}, treemodel.XGBoost{}, linearmodel.Linear{}, factormodel.Factors{}, itemmodel.Items{}, onnxmodel.ONNX{},
+		endpointmodel.New(),
+	}
 }
 
 // withDefaults fills in what is not set and refuses what cannot be.

@@ -114,6 +114,11 @@ func (s *Server) open(ctx context.Context) error {
 	}, orchestration.Options{Workers: s.o.Workers, Now: s.o.Now, Logger: s.o.Logger})
 	s.openDoor(values, models)
 	s.registry.MustRegister(s.collectors()...)
+	for _, r := range s.o.Runtimes {
+		if c, ok := r.(prometheus.Collector); ok {
+			s.registry.MustRegister(c)
+		}
+	}
 	return s.listen()
 }
 

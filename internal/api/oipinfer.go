@@ -9,6 +9,7 @@ import (
 
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/internal/release"
+	"github.com/freshet-ml/freshet/internal/tensor"
 	"github.com/freshet-ml/freshet/modelruntime"
 )
 
@@ -175,7 +176,7 @@ func (a *API) answerInfer(w *response, rel *release.Opened, m *release.Model, q 
 			continue
 		}
 		for row := range rows {
-			b = appendFP64(b, x.outputs[row*len(names)+o.index])
+			b = tensor.AppendFP64(b, x.outputs[row*len(names)+o.index])
 		}
 	}
 	*out = b

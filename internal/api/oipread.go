@@ -10,6 +10,7 @@ import (
 
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/internal/lenientjson"
+	"github.com/freshet-ml/freshet/internal/tensor"
 )
 
 // inferRequest is the body of an infer request, read in one pass; its memory is used again.
@@ -291,7 +292,7 @@ func (t *inferTensor) check() error {
 	if len(t.name) == 0 {
 		return invalid("inputs.name", "missing")
 	}
-	size, ok := elementSize(t.datatype)
+	size, ok := tensor.ElementSize(t.datatype)
 	if !ok {
 		return invalid(t.field(), "datatype %.20q is not read; expected FP64, FP32, INT8 to INT64, UINT8 to UINT64 or BOOL", t.datatype)
 	}
@@ -354,7 +355,8 @@ func (q *inferRequest) readBinary(tail []byte) error {
 			return checkValues(maxModelValues + 1)
 		}
 		t.from = len(q.values)
-		q.values = appendTensorValues(slices.Grow(q.values, int(t.binary)/max(1, sizeOf(t.datatype))), t.datatype, tail[:t.binary])
+		size, _ := tensor.ElementSize(t.datatype)
+		q.values = tensor.AppendValues(slices.Grow(q.values, int(t.binary)/size), t.datatype, tail[:t.binary])
 		t.to = len(q.values)
 		tail = tail[t.binary:]
 	}

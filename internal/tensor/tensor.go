@@ -1,12 +1,14 @@
-package api
+// Package tensor is a kit: the numbers of the Open Inference Protocol's binary tensors, little endian and row after row. It knows
+// no shapes and no names.
+package tensor
 
 import (
 	"encoding/binary"
 	"math"
 )
 
-// elementSize is how many bytes an element of a datatype takes; ok is false for one that is no number that we read.
-func elementSize(datatype string) (n int, ok bool) {
+// ElementSize is how many bytes an element of a datatype takes; ok is false for one that is no number that we read.
+func ElementSize(datatype string) (n int, ok bool) {
 	switch datatype {
 	case "BOOL", "INT8", "UINT8":
 		return 1, true
@@ -20,14 +22,9 @@ func elementSize(datatype string) (n int, ok bool) {
 	return 0, false
 }
 
-func sizeOf(datatype string) int {
-	n, _ := elementSize(datatype)
-	return n
-}
-
-// appendTensorValues appends the elements of a tensor: little endian, without padding. A boolean that is neither 0 nor 1 stays
+// AppendValues appends the elements of a tensor of a datatype that ElementSize knows, without padding. A boolean that is neither 0 nor 1 stays
 // what it is, for the check of the column to refuse.
-func appendTensorValues(dst []float64, datatype string, b []byte) []float64 {
+func AppendValues(dst []float64, datatype string, b []byte) []float64 {
 	le := binary.LittleEndian
 	switch datatype {
 	case "FP64":
@@ -74,6 +71,12 @@ func appendTensorValues(dst []float64, datatype string, b []byte) []float64 {
 	return dst
 }
 
-func appendFP64(b []byte, v float64) []byte {
+// AppendFP64 appends the eight bytes of v.
+func AppendFP64(b []byte, v float64) []byte {
 	return binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
+}
+
+// AppendFP32 appends the four bytes of v, rounded.
+func AppendFP32(b []byte, v float64) []byte {
+	return binary.LittleEndian.AppendUint32(b, math.Float32bits(float32(v)))
 }
