@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/client"
@@ -57,15 +58,18 @@ func (c *getPredictionCommand) Run(ctx context.Context, sh *shell) error {
 	if _, err := fmt.Fprintln(sh.out); err != nil {
 		return err
 	}
-	return sh.printTable(inputRows(p))
+	return sh.printTable(append(inputRows(p), textRows(p)...))
 }
 
 // provenance is what made a prediction, when, and what to know about it.
 func provenance(p client.Prediction) [][]string {
 	rows := [][]string{
 		{string(p.Pipeline), "for " + describe(p.Entity)},
-		{"release", fmt.Sprintf("%s, model %s", p.Release, p.Model)},
+		{"release", string(p.Release)},
 		{"made", p.CreatedAt.String()},
+	}
+	if p.Model != "" { // no model has a say in the order of a table
+		rows[1][1] += ", model " + p.Model
 	}
 	if p.EventID != "" {
 		event := string(p.EventID)
@@ -78,7 +82,11 @@ func provenance(p client.Prediction) [][]string {
 		rows = append(rows, []string{"expires", p.ExpiresAt.String()})
 	}
 	if p.Fallback {
-		rows = append(rows, []string{"fallback", "yes: the pipeline's answer for those it knows nothing about"})
+		why := "yes: " + string(p.FallbackCause)
+		if p.FallbackReason != "" {
+			why += ": " + p.FallbackReason
+		}
+		rows = append(rows, []string{"fallback", why})
 	}
 	if p.Stale {
 		rows = append(rows, []string{"stale", "yes: the events of --after are not in it"})
@@ -93,6 +101,15 @@ func itemRows(p client.Prediction) [][]string {
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Outputs)) {
 		rows = append(rows, []string{"", name, value(p.Outputs[name])})
+	}
+	return rows
+}
+
+// textRows has a line for each model column of texts, which are the same for all items.
+func textRows(p client.Prediction) [][]string {
+	var rows [][]string
+	for _, name := range slices.Sorted(maps.Keys(p.Texts)) {
+		rows = append(rows, []string{name, strings.Join(p.Texts[name], ", ")})
 	}
 	return rows
 }

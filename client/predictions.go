@@ -78,9 +78,14 @@ type Prediction struct {
 	EventTime *freshet.Timestamp   `json:"event_time,omitempty"` // of that event
 	CreatedAt freshet.Timestamp    `json:"created_at"`
 	ExpiresAt *freshet.Timestamp   `json:"expires_at,omitempty"`
-	Fallback  bool                 `json:"fallback"`         // the pipeline's answer for those it knows nothing about
+	Fallback  bool                 `json:"fallback"`         // the pipeline's fallback answered, not its model
 	Stale     bool                 `json:"stale,omitempty"`  // After was not reached within Wait, or the job failed
 	Stored    bool                 `json:"stored,omitempty"` // of Predict: it was kept for pull
+	// FallbackCause is why the fallback answered, and FallbackReason, with Explain, says it in words.
+	FallbackCause  freshet.FallbackCause `json:"fallback_cause,omitempty"`
+	FallbackReason string                `json:"fallback_reason,omitempty"`
+	// Texts are, with Explain, the texts that all items share, by model column: the Inputs have numbers for them.
+	Texts map[string][]string `json:"texts,omitempty"`
 }
 
 // Item is one thing that was ranked.

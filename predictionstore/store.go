@@ -169,6 +169,14 @@ func checkExplanation(p *freshet.Prediction) error {
 		return freshet.FieldErrorf(freshet.TooLarge, "explanation", "explanation: %d items of %d inputs; at most %d columns and %d values are kept",
 			len(x.Inputs), len(x.Names), maxColumns, maxInputs)
 	}
+	texts := 0
+	for _, column := range x.Texts {
+		texts += len(column)
+	}
+	if len(x.Texts) > maxColumns || texts > maxInputs {
+		return freshet.FieldErrorf(freshet.TooLarge, "explanation", "explanation: %d texts of %d columns; at most %d columns and %d values are kept",
+			texts, len(x.Texts), maxColumns, maxInputs)
+	}
 	if len(x.Inputs) != len(p.Items) {
 		return freshet.FieldErrorf(freshet.InvalidArgument, "explanation", "explanation: inputs of %d items; expected one list for each of the %d items", len(x.Inputs), len(p.Items))
 	}

@@ -29,6 +29,8 @@ import (
 	"github.com/freshet-ml/freshet/jobqueue"
 	"github.com/freshet-ml/freshet/jobqueue/memqueue"
 	"github.com/freshet-ml/freshet/modelruntime"
+	"github.com/freshet-ml/freshet/modelruntime/factormodel"
+	"github.com/freshet-ml/freshet/modelruntime/itemmodel"
 	"github.com/freshet-ml/freshet/modelruntime/linearmodel"
 	"github.com/freshet-ml/freshet/predictionstore"
 	"github.com/freshet-ml/freshet/predictionstore/mempredictions"
@@ -87,6 +89,9 @@ func newWorld(t *testing.T, files map[string]string) *world {
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range files {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700); err != nil {
+			t.Fatal(err)
+		}
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -95,7 +100,7 @@ func newWorld(t *testing.T, files map[string]string) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rel, err := release.Open(p, []modelruntime.Runtime{linearmodel.Linear{}})
+	rel, err := release.Open(p, []modelruntime.Runtime{linearmodel.Linear{}, factormodel.Factors{}, itemmodel.Items{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -277,6 +282,7 @@ func TestAJobThatCannotSucceedBecomesADeadLetter(t *testing.T) {
 
 type scorer interface {
 	Score(ctx context.Context, m *release.Model, in, out []float64) error
+	Rank(ctx context.Context, m *release.Model, lists [][]float64, in, out []float64) error
 }
 
 // failing fails some times, in turn by an error and by a panic, before it scores.

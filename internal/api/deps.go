@@ -63,6 +63,8 @@ type Predictions interface {
 // Predictor computes predictions (the orchestration layer).
 type Predictor interface {
 	Predict(ctx context.Context, rel *release.Opened, req release.Request) (freshet.Prediction, error)
+	// Fallback is what a pipeline serves to those for whom nothing is stored. NotFound if it has none.
+	Fallback(ctx context.Context, rel *release.Opened, req release.Request) (freshet.Prediction, error)
 }
 
 // Models runs models (the serving layer).

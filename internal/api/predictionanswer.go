@@ -55,6 +55,13 @@ func appendPrediction(b []byte, p *freshet.Prediction, spec feature.EntitySpec, 
 	}
 	b = append(b, `,"fallback":`...)
 	b = strconv.AppendBool(b, p.Fallback)
+	if p.FallbackCause != "" {
+		b = append(b, `,"fallback_cause":`...)
+		b = appendText(b, string(p.FallbackCause))
+	}
+	if m.explain && p.Explanation != nil {
+		b = appendExplanation(b, p.Explanation)
+	}
 	if m.stale {
 		b = append(b, `,"stale":true`...)
 	}
@@ -116,4 +123,31 @@ func appendOutputs(b []byte, outputs map[string]float64) []byte {
 // appendNumber writes x in its shortest form, null if it is not finite.
 func appendNumber(b []byte, x float64) []byte {
 	return expression.Value{Kind: expression.Number, Num: x}.AppendJSON(b)
+}
+
+// appendExplanation writes what the items do not say: inputs that are texts, and why there is a fallback.
+func appendExplanation(b []byte, x *freshet.Explanation) []byte {
+	if x.Reason != "" {
+		b = append(b, `,"fallback_reason":`...)
+		b = appendText(b, x.Reason)
+	}
+	if len(x.Texts) == 0 {
+		return b
+	}
+	b = append(b, `,"texts":{`...)
+	for i, column := range slices.Sorted(maps.Keys(x.Texts)) {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendText(b, column)
+		b = append(b, ':', '[')
+		for j, text := range x.Texts[column] {
+			if j > 0 {
+				b = append(b, ',')
+			}
+			b = appendText(b, text)
+		}
+		b = append(b, ']')
+	}
+	return append(b, '}')
 }

@@ -49,7 +49,14 @@ func (a *API) getPredictions(w *response, r *http.Request) error {
 	for i, flag := range wanted {
 		at := slices.IndexFunc(stored, func(p freshet.Prediction) bool { return p.Pipeline == flag.pipeline })
 		if at < 0 {
-			continue
+			p, err := a.deps.Predictor.Fallback(r.Context(), rel, release.Request{Pipeline: flag.pipeline, Entity: entity})
+			if freshet.CodeOf(err) == freshet.NotFound {
+				continue // nothing to say
+			}
+			if err != nil {
+				return err
+			}
+			stored, at = append(stored, p), len(stored)
 		}
 		if n++; n > 1 {
 			b = append(b, ',')
@@ -109,7 +116,7 @@ func (a *API) getPrediction(w *response, r *http.Request) error {
 	}
 	p, err := get(r.Context(), entity, pipeline.Name)
 	if freshet.CodeOf(err) == freshet.NotFound {
-		return freshet.Errorf(freshet.NotFound, "pipeline %s has no prediction for %s that is still good", pipeline.Name, entity)
+		p, err = a.deps.Predictor.Fallback(r.Context(), rel, release.Request{Pipeline: pipeline.Name, Entity: entity, Explain: explain})
 	}
 	if err != nil {
 		return err

@@ -103,6 +103,31 @@ func TestPredictionsByFlag(t *testing.T) {
 	}
 }
 
+func TestFallbackForWhomNothingIsStored(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Options{})
+	r.back.set(func(b *behind) { b.fallback = "today" })
+	const plain = `{"pipeline":"today","entity":{"user_id":"u2"},"items":[{"id":"c1","score":9}],"release":"r1","model":"",` +
+		`"created_at":"2025-03-03T12:01:00.000Z","fallback":true,"fallback_cause":"no_prediction"`
+	a := r.get("/v1/users/u2/predictions/today")
+	if want := plain + "}"; want != string(a.body) {
+		t.Errorf("got %d %s", a.status, a.body)
+	}
+	a = r.get("/v1/users/u2/predictions/today?explain=true")
+	const explained = `,"fallback_reason":"nothing there","texts":{"recent":[],"user":["u2"]}}`
+	if want := strings.Replace(plain, `"score":9}`, `"score":9,"inputs":{}}`, 1) + explained; want != string(a.body) {
+		t.Errorf("got %d %s, want %s", a.status, a.body, want)
+	}
+	both := r.get("/v1/users/u2/predictions?flags=today,mood,today_tab")
+	if want := fmt.Sprintf(`{"predictions":{"today":%s},"today_tab":%[1]s}},"unknown":[]}`, plain); want != string(both.body) {
+		t.Errorf("got %d %s", both.status, both.body)
+	}
+	r.keep(userPrediction("today"))
+	if got := decodeAnswer[wirePrediction](t, r.get("/v1/users/u1/predictions/today")); *got.Fallback {
+		t.Errorf("a fallback although something is stored: %+v", got)
+	}
+}
+
 func TestPredictionOfACompositeKey(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, Options{})

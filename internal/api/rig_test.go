@@ -192,6 +192,7 @@ type behind struct {
 	notReady   []string
 	last       release.Request
 	fail       error
+	fallback   freshet.PipelineName // the one pipeline that has a fallback
 }
 
 func (b *behind) set(change func(*behind)) {
@@ -224,6 +225,22 @@ func (b *behind) Score(ctx context.Context, m *release.Model, inputs, outputs []
 		return b.fail
 	}
 	return m.Predict(ctx, inputs, outputs)
+}
+
+func (b *behind) Fallback(_ context.Context, rel *release.Opened, req release.Request) (freshet.Prediction, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.fallback != req.Pipeline {
+		return freshet.Prediction{}, freshet.Errorf(freshet.NotFound, "no fallback")
+	}
+	p := freshet.Prediction{
+		Pipeline: req.Pipeline, Entity: req.Entity, Items: []freshet.Item{{ID: "c1", Score: 9}}, Release: rel.ID(), CreatedAt: now,
+		Fallback: true, FallbackCause: freshet.NoPrediction,
+	}
+	if req.Explain {
+		p.Explanation = &freshet.Explanation{Inputs: [][]float64{nil}, Texts: map[string][]string{"user": {"u2"}, "recent": nil}, Reason: "nothing there"}
+	}
+	return p, nil
 }
 
 func (b *behind) Streams() []StreamStatus {

@@ -5,7 +5,6 @@ import (
 	"github.com/freshet-ml/freshet/feature/expression"
 	"github.com/freshet-ml/freshet/internal/release"
 	"github.com/freshet-ml/freshet/internal/table"
-	"github.com/freshet-ml/freshet/modelruntime"
 )
 
 // candidate is one thing that a prediction ranks.
@@ -55,16 +54,4 @@ func find(t *table.Table, asked release.Candidate) (c candidate, err error) {
 		return c, freshet.Errorf(freshet.InvalidArgument, "no row %q in the candidates table; give its columns, or an id that is there", asked.Key)
 	}
 	return candidate{key: asked.Key, row: row}, nil
-}
-
-// explain keeps what the model saw of the best rows.
-func explain(columns []modelruntime.Column, inputs []float64, best []int) *freshet.Explanation {
-	e := &freshet.Explanation{Names: make([]string, len(columns)), Inputs: make([][]float64, len(best))}
-	for j, c := range columns {
-		e.Names[j] = c.Name
-	}
-	for n, i := range best {
-		e.Inputs[n] = append([]float64(nil), inputs[i*len(columns):(i+1)*len(columns)]...)
-	}
-	return e
 }

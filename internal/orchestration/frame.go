@@ -1,7 +1,6 @@
 package orchestration
 
 import (
-	"cmp"
 	"context"
 	"math"
 	"slices"
@@ -28,8 +27,10 @@ type frame struct {
 
 	ids     []freshet.Key // what is scored
 	inputs  []float64     // of each, row after row
+	lists   [][]float64   // that all rows share, for a model of texts
 	outputs []float64     // likewise
 	order   []int         // of ids, best first
+	leftOut int           // candidates without a value that is required
 
 	shared []float64          // inputs that do not depend on the candidate
 	values []expression.Value // a buffer for reading views
@@ -42,7 +43,7 @@ func (o *Orchestrator) frame(rel *release.Opened, p *release.Pipeline) *frame {
 	f.slots = slices.Grow(f.slots[:0], p.Plan.Slots)[:p.Plan.Slots]
 	clear(f.slots)
 	f.entityRows, f.candidates, f.candidateRows = f.entityRows[:0], f.candidates[:0], f.candidateRows[:0]
-	f.ids, f.inputs = f.ids[:0], f.inputs[:0]
+	f.ids, f.inputs, f.lists, f.leftOut = f.ids[:0], f.inputs[:0], f.lists[:0], 0
 	return f
 }
 
@@ -59,11 +60,14 @@ func (f *frame) gather(ctx context.Context, req release.Request) (err error) {
 		return err
 	}
 	if f.entityRows, err = f.o.Reader.Rows(ctx, f.entityRows, f.p.EntityViews.Views, f.entity); err != nil {
-		return err
+		return failed(freshet.FeaturesFailed, err)
+	}
+	if len(f.p.CandidateViews.Views) == 0 {
+		return nil
 	}
 	for _, c := range f.candidates {
 		if f.candidateRows, err = f.o.Reader.Rows(ctx, f.candidateRows, f.p.CandidateViews.Views, c.key); err != nil {
-			return err
+			return failed(freshet.FeaturesFailed, err)
 		}
 	}
 	return nil
@@ -79,7 +83,7 @@ func (f *frame) fillShared(ctx context.Context, req release.Request, job *freshe
 		return err
 	}
 	if err := f.fillEvent(ctx, job); err != nil {
-		return err
+		return failed(freshet.FeaturesFailed, err)
 	}
 	if err := f.fillViews(ctx, f.p.EntityViews, f.entityRows, f.entity); err != nil {
 		return err
@@ -96,7 +100,7 @@ func (f *frame) fillLookups(ctx context.Context, lookups []release.Lookup, key f
 		}
 		row, ok, err := f.o.Tables.Find(ctx, l.Spec, key, f.values[:0])
 		if err != nil {
-			return err
+			return failed(freshet.FeaturesFailed, err)
 		}
 		if !ok {
 			l.None(f.slots)
@@ -144,9 +148,12 @@ func (f *frame) fillEvent(ctx context.Context, job *freshet.Job) error {
 
 // fillViews reads the views of the entity with key at the frame's moment.
 func (f *frame) fillViews(ctx context.Context, uses release.ViewUses, rows []freshet.Row, key freshet.Key) error {
+	if len(uses.Views) == 0 {
+		return nil
+	}
 	values, err := f.o.Reader.Read(ctx, f.rel, uses.Views, rows, key, f.at, f.values[:0])
 	if err != nil {
-		return err
+		return failed(freshet.FeaturesFailed, err)
 	}
 	f.values = values
 	uses.Fill(values, f.slots)
@@ -156,10 +163,10 @@ func (f *frame) fillViews(ctx context.Context, uses release.ViewUses, rows []fre
 // fillRows lists what is to be scored and its inputs. Inputs that do not depend on the candidate are computed once.
 func (f *frame) fillRows(ctx context.Context) error {
 	f.shared = f.shared[:0]
-	for _, in := range f.p.Plan.Inputs {
-		x := math.NaN()
-		if !in.Candidate {
-			x = number(in.Program, f.slots)
+	for j := range f.p.Plan.Inputs {
+		x, err := f.sharedInput(j)
+		if err != nil {
+			return err
 		}
 		f.shared = append(f.shared, x)
 	}
@@ -196,30 +203,16 @@ func (f *frame) fillRow(ctx context.Context, c candidate, rows []freshet.Row) er
 	}
 	f.ids, f.inputs = append(f.ids, c.key), append(f.inputs, f.shared...)
 	row := f.inputs[len(f.inputs)-len(f.shared):]
-	for j, in := range f.p.Plan.Inputs {
-		if in.Candidate {
-			row[j] = number(in.Program, f.slots)
+	for j := range f.p.Plan.Inputs {
+		in := &f.p.Plan.Inputs[j]
+		if !in.Candidate {
+			continue
+		}
+		if row[j] = f.candidateInput(j, c); in.Required && math.IsNaN(row[j]) {
+			f.ids, f.inputs = f.ids[:len(f.ids)-1], f.inputs[:len(f.inputs)-len(row)]
+			f.leftOut++
+			return nil
 		}
 	}
 	return nil
-}
-
-// number is an input as the model takes it: a missing value is NaN.
-func number(p *expression.Program, slots []expression.Value) float64 {
-	if v, ok := p.Number(slots); ok {
-		return v
-	}
-	return math.NaN()
-}
-
-// rank gives the indexes of the top best rows: by score, equal ones by id, so that the order never depends on chance.
-func (f *frame) rank(width, top int) []int {
-	f.order = f.order[:0]
-	for i := range f.ids {
-		f.order = append(f.order, i)
-	}
-	slices.SortFunc(f.order, func(a, b int) int {
-		return cmp.Or(cmp.Compare(f.outputs[b*width], f.outputs[a*width]), cmp.Compare(f.ids[a], f.ids[b]))
-	})
-	return f.order[:min(top, len(f.order))]
 }

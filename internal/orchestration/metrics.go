@@ -13,6 +13,8 @@ import (
 type Metrics struct {
 	ended   *prometheus.CounterVec
 	seconds *prometheus.HistogramVec
+	fell    *prometheus.CounterVec
+	left    *prometheus.CounterVec
 }
 
 // NewMetrics registers the metrics of an Orchestrator with reg.
@@ -25,9 +27,26 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "freshet_job_seconds", Help: "Time from the making of a job to its stored prediction.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 16),
 		}, []string{"pipeline"}),
+		fell: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "freshet_fallbacks_total", Help: "Predictions that a pipeline's fallback made, by why its own failed.",
+		}, []string{"pipeline", "cause"}),
+		left: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "freshet_candidates_left_out_total", Help: "Candidates without a score: the model does not know them, or an input is missing.",
+		}, []string{"pipeline", "cause"}),
 	}
-	reg.MustRegister(m.ended, m.seconds)
+	reg.MustRegister(m.ended, m.seconds, m.fell, m.left)
 	return m
+}
+
+func (m *Metrics) fellBack(p freshet.PipelineName, cause freshet.FallbackCause) {
+	m.fell.WithLabelValues(string(p), string(cause)).Inc()
+}
+
+// leftOut counts n candidates.
+func (m *Metrics) leftOut(p freshet.PipelineName, cause freshet.FallbackCause, n int) {
+	if n > 0 {
+		m.left.WithLabelValues(string(p), string(cause)).Add(float64(n))
+	}
 }
 
 func (m *Metrics) done(l jobqueue.Lease, now time.Time) {

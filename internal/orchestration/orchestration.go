@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -24,6 +25,7 @@ import (
 // scorer runs models: internal/serving, plugged in by the server.
 type scorer interface {
 	Score(ctx context.Context, m *release.Model, inputs, outputs []float64) error
+	Rank(ctx context.Context, m *release.Model, lists [][]float64, inputs, outputs []float64) error
 }
 
 // events are the log with all its past: eventlog.Log, or history.Log where old events are elsewhere.
@@ -56,7 +58,8 @@ type Options struct {
 type Orchestrator struct {
 	Deps
 	o      Options
-	frames sync.Pool // of *frame
+	frames sync.Pool    // of *frame
+	told   atomic.Int64 // when a fallback was last logged, in Unix nanoseconds
 }
 
 // New returns an Orchestrator that has not started.

@@ -120,7 +120,7 @@ func TestCalm(t *testing.T) {
 		t.Fatal(err)
 	}
 	today, _ := p.Pipeline("today")
-	plan, err := today.Bind(golden.Columns)
+	plan, err := today.Bind(doubles(golden.Columns...))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,6 +28,9 @@ func newFrame(p *Pipeline, inputs []input) *frame {
 	f := &frame{p: p, plan: &Plan{Event: -1, Now: -1}, kinds: map[string]expression.Kind{}, slots: map[string]int{}}
 	used := map[string]bool{}
 	for _, in := range inputs {
+		if in.tree == nil {
+			continue // a key, or nothing
+		}
 		for _, name := range in.tree.Names() {
 			used[name] = true
 		}

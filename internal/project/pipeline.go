@@ -11,7 +11,7 @@ import (
 	"github.com/freshet-ml/freshet/feature/expression"
 )
 
-var pipelineKeys = []string{"from", "where", "entity", "candidates", "keep", "model", "inputs", "top", "pull"}
+var pipelineKeys = []string{"from", "where", "entity", "candidates", "keep", "model", "inputs", "top", "pull", "fallback", "deadline"}
 
 // MaxTop is the largest `top` of a pipeline.
 const MaxTop = 1000
@@ -26,6 +26,8 @@ type Pipeline struct {
 	Top        int           // how many items a prediction keeps; 0: all
 	Expires    time.Duration // how long a prediction is served; 0: until the next
 	Flags      []string      // names by which apps ask for it, besides its own
+	Deadline   time.Duration // for features and model together; 0: none
+	Fallback   *Fallback     // what is served if they fail; nil: nothing
 	// Digest is that of the definition: equal for definitions that differ in spaces and order of keys only.
 	Digest freshet.Digest
 
@@ -40,11 +42,12 @@ type Pipeline struct {
 
 // input is an expression of the file together with its place.
 type input struct {
-	name string // the model's column
-	tree *expression.Tree
-	node *node   // of the expression
-	key  *node   // of the name
-	r    *reader // knows the places inside node
+	name     string // the model's column
+	tree     *expression.Tree
+	node     *node   // of the expression
+	key      *node   // of the name
+	r        *reader // knows the places inside node
+	required bool
 }
 
 // Triggers says whether the event in r makes a prediction job: it is of a type in From, and `where` is true for it. It
@@ -65,7 +68,7 @@ func (r *reader) pipelines(p *Project, n *node, namesAreGood bool) {
 	r.named(n, "pipelines", func(name string, key, value *node) {
 		path := "pipelines." + name
 		s, ok := r.section(value, path, pipelineKeys, later{
-			"push": "; answers are fetched with pull", "fallback": "", "debounce": "", "required": "",
+			"push": "; answers are fetched with pull", "debounce": "", "required": "",
 		})
 		if !ok {
 			return
@@ -82,6 +85,7 @@ func (r *reader) pipelines(p *Project, n *node, namesAreGood bool) {
 		r.pipelineModel(l, s)
 		r.pull(l, s.get("pull"), path+".pull")
 		r.inputs(l, s)
+		l.Deadline = s.duration("deadline", time.Millisecond)
 		if !namesAreGood || !complete || l.Entity == "" || len(l.From) == 0 {
 			return
 		}
@@ -89,10 +93,12 @@ func (r *reader) pipelines(p *Project, n *node, namesAreGood bool) {
 		if len(r.issues) > before {
 			return
 		}
+		r.fallback(l, s)
 		r.issues = append(r.issues, l.check()...)
 		l.Digest = l.digest(where)
 		p.Pipelines = append(p.Pipelines, l)
 	})
+	r.fallbackPipelines(p)
 }
 
 func (r *reader) pipelineCandidates(l *Pipeline, s section) {
@@ -140,7 +146,7 @@ func (r *reader) pull(l *Pipeline, n *node, path string) {
 	l.Flags = flags
 }
 
-// inputs reads column: expression and column: {value: expression}. A column is named as the model names it.
+// inputs reads column: expression and column: {value: expression, required: true}. A column is named as the model names it.
 func (r *reader) inputs(l *Pipeline, s section) {
 	n := s.get("inputs")
 	if n == nil {
@@ -151,15 +157,16 @@ func (r *reader) inputs(l *Pipeline, s section) {
 		return
 	}
 	for _, e := range n.entries {
-		path, value := s.path+".inputs."+e.key.text, e.value
+		path, value, required := s.path+".inputs."+e.key.text, e.value, false
 		if value.kind == mapNode {
-			long, _ := r.section(value, path, []string{"value"}, later{"required": "; a missing value reaches the model as NaN"})
+			long, _ := r.section(value, path, []string{"value", "required"}, nil)
+			required = long.truth("required")
 			if value = long.need("value"); value == nil {
 				continue
 			}
 		}
 		if in := r.expression(value, path); in != nil {
-			in.name, in.key = e.key.text, e.key
+			in.name, in.key, in.required = e.key.text, e.key, required
 			l.inputs = append(l.inputs, *in)
 		}
 	}
@@ -225,14 +232,22 @@ func (l *Pipeline) digest(where string) freshet.Digest {
 		Top                              int
 		Expires                          time.Duration
 		Flags                            []string
+		// Left out where there is none: what a version without them has stored keeps its digest.
+		Required []string      `json:",omitempty"`
+		Deadline time.Duration `json:",omitempty"`
+		Fallback string        `json:",omitempty"`
 	}{"freshet pipeline 1", string(l.Name), slices.Sorted(slices.Values(l.From)), where, string(l.Entity), string(l.Candidates), string(l.Model),
-		"", nil, l.Top, l.Expires, slices.Sorted(slices.Values(l.Flags))}
+		"", nil, l.Top, l.Expires, slices.Sorted(slices.Values(l.Flags)), nil, l.Deadline, l.Fallback.String()}
 	if l.keep != nil {
 		d.Keep = l.keep.tree.String()
 	}
 	for _, in := range l.inputs {
 		d.Inputs = append(d.Inputs, [2]string{in.name, in.tree.String()})
+		if in.required {
+			d.Required = append(d.Required, in.name)
+		}
 	}
+	slices.Sort(d.Required)
 	slices.SortFunc(d.Inputs, func(a, b [2]string) int { return slices.Compare(a[:], b[:]) })
 	b, err := json.Marshal(d)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/feature/expression"
 	"github.com/freshet-ml/freshet/internal/project"
+	"github.com/freshet-ml/freshet/modelruntime"
 )
 
 // pipelineOf parses the example with one pipeline of these lines and gives it.
@@ -62,6 +63,15 @@ func frame(t testing.TB, plan *project.Plan, values map[string]expression.Value)
 	return slots
 }
 
+// doubles are columns of numbers.
+func doubles(names ...string) []modelruntime.Column {
+	var columns []modelruntime.Column
+	for _, n := range names {
+		columns = append(columns, modelruntime.Column{Name: n, Type: "double"})
+	}
+	return columns
+}
+
 func number(v float64) expression.Value { return expression.Value{Kind: expression.Number, Num: v} }
 
 func text(v string) expression.Value { return expression.Value{Kind: expression.String, Str: v} }
@@ -84,7 +94,7 @@ inputs:
   d: { value: hour(now) + weekday(now) }
   e: 'candidate.category == "Sleep" ? 1 : 0'`)
 	columns := []string{"b", "a", "heart_rate_slope", "d", "c", "e"}
-	plan, err := l.Bind(columns)
+	plan, err := l.Bind(doubles(columns...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +137,7 @@ inputs:
 func TestCalendar(t *testing.T) {
 	t.Parallel()
 	l := pipelineOf(t, "inputs: { h: hour(now), w: weekday(now) }")
-	plan, err := l.Bind([]string{"h", "w"})
+	plan, err := l.Bind(doubles("h", "w"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +162,7 @@ func TestContextKinds(t *testing.T) {
   d: 'context.device in ["tv"]'
   e: context.offline
   f: 'context.x == context.y and context.x == "a"'`)
-	plan, err := l.Bind([]string{"a", "b", "c", "d", "e", "f"})
+	plan, err := l.Bind(doubles("a", "b", "c", "d", "e", "f"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +201,7 @@ func TestBindErrors(t *testing.T) {
 		{[]string{"minutes", "nothing_like_it"}, []string{"nothing_like_it"}},
 	}
 	for _, tt := range tests {
-		_, err := l.Bind(tt.columns)
+		_, err := l.Bind(doubles(tt.columns...))
 		issues, ok := errors.AsType[project.Errors](err)
 		if !ok || freshet.CodeOf(err) != freshet.InvalidArgument || issues[0].File != "freshet.yaml" || issues[0].Line < 50 {
 			t.Errorf("%q: %v", tt.columns, err)
@@ -203,14 +213,14 @@ func TestBindErrors(t *testing.T) {
 			}
 		}
 	}
-	if _, err := l.Bind([]string{"minutes", "starts", "plays_1h", "steps"}); err != nil {
+	if _, err := l.Bind(doubles("minutes", "starts", "plays_1h", "steps")); err != nil {
 		t.Error(err)
 	}
 	// Two views with a feature of one name.
 	twice := strings.Replace(withPipeline("candidates: catalog"), "      starts: count()", "      steps: count()", 1)
 	p := parse(t, twice)
 	l, _ = p.Pipeline("p")
-	if _, err := l.Bind([]string{"steps"}); err == nil || !strings.Contains(err.Error(), "body.steps or popularity.steps") {
+	if _, err := l.Bind(doubles("steps")); err == nil || !strings.Contains(err.Error(), "body.steps or popularity.steps") {
 		t.Error(err)
 	}
 }
@@ -263,7 +273,7 @@ func TestEventInputs(t *testing.T) {
 	t.Parallel()
 	p := parse(t, withPipeline("inputs: { a: event.seconds, b: 'event.event_type == \"play\"', c: hour(event.event_time) + hour(now), d: 'len(event.user_id)' }"))
 	l, _ := p.Pipeline("p")
-	plan, err := l.Bind([]string{"a", "b", "c", "d"})
+	plan, err := l.Bind(doubles("a", "b", "c", "d"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -293,5 +303,116 @@ func TestPipelineDigest(t *testing.T) {
 		if pipelineOf(t, other).Digest == base {
 			t.Errorf("%s has the same digest", other)
 		}
+	}
+}
+
+// TestTexts binds a model that takes ids and a list of them.
+func TestTexts(t *testing.T) {
+	t.Parallel()
+	columns := []modelruntime.Column{
+		{Name: "user", Type: modelruntime.TextType, Of: modelruntime.Entity},
+		{Name: "item", Type: modelruntime.TextType, Of: modelruntime.Candidate},
+		{Name: "recent", Type: modelruntime.TextsType, Optional: true},
+	}
+	plan, err := pipelineOf(t, "candidates: catalog").Bind(columns)
+	if err != nil || len(plan.Inputs) != 3 {
+		t.Fatalf("%+v, %v", plan, err)
+	}
+	user, item, recent := plan.Inputs[0], plan.Inputs[1], plan.Inputs[2]
+	if !user.Text || user.Program != nil || user.Of != modelruntime.Entity || user.Candidate || !item.Candidate || item.Program != nil || !recent.List || recent.Program != nil {
+		t.Errorf("what nothing gives: %+v", plan.Inputs)
+	}
+	plan, err = pipelineOf(t, "candidates: catalog\ninputs: { user: profile.locale, item: candidate.title, recent: { value: session.recent, required: true } }").Bind(columns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slots := frame(t, plan, map[string]expression.Value{
+		"profile.locale": text("de"), "catalog.title": text("Rain"), "session.recent": {Kind: expression.List, List: []expression.Value{text("c2")}},
+	})
+	user, item, recent = plan.Inputs[0], plan.Inputs[1], plan.Inputs[2]
+	if s, ok := user.Program.Text(slots); s != "de" || !ok || user.Candidate {
+		t.Errorf("user %q", s)
+	}
+	if s, ok := item.Program.Text(slots); s != "Rain" || !ok || !item.Candidate {
+		t.Errorf("item %q", s)
+	}
+	if l := recent.Program.Eval(slots).List; len(l) != 1 || l[0].Str != "c2" || !recent.Required || recent.Candidate {
+		t.Errorf("recent %v", l)
+	}
+	for lines, words := range map[string]string{
+		"inputs: { item: profile.locale, user: profile.tenure_days }":                                "is a string, not int",
+		"candidates: catalog\ninputs: { recent: profile.locale }":                                    "is a list of string, not string",
+		"candidates: catalog\ninputs: { user: session.recent }":                                      "is a string, not list of string",
+		"candidates: catalog\ninputs: { item: 'popularity.starts > 3 ? \"a\" : \"b\"' }":             "candidate.… only",
+		"candidates: catalog\ninputs: { item: 'profile.locale == candidate.title ? \"a\" : \"b\"' }": "candidate.… only",
+		"inputs: { user: profile.locale }":                                                           "column item",
+	} {
+		l := pipelineOf(t, lines)
+		if _, err := l.Bind(columns); err == nil || !strings.Contains(err.Error(), words) {
+			t.Errorf("%s: %v, want %q", lines, err, words)
+		}
+	}
+	for lines, words := range map[string]string{
+		"inputs: { a: session.recent }": "numbers and bools, not list of string", "inputs: { a: profile.locale }": "numbers and bools, not string",
+	} {
+		if _, err := pipelineOf(t, lines).Bind(doubles("a")); err == nil || !strings.Contains(err.Error(), words) {
+			t.Errorf("%s: %v, want %q", lines, err, words)
+		}
+	}
+}
+
+func TestFallbackOrder(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		lines string
+		value string // what row orders by; "" for none
+		keep  bool
+	}{
+		{"fallback: catalog by minutes", "10", false},
+		{"fallback: catalog by completion_rate", "7", false},
+		{"inputs: { starts_24h: popularity.starts }\nfallback: catalog by starts_24h", "5", false},
+		{"keep: candidate.minutes > 3\nfallback: catalog by popularity.starts * 2 + candidate.minutes", "20", true},
+		{"fallback: catalog", "", false},
+	} {
+		l := pipelineOf(t, "candidates: catalog\n"+tt.lines)
+		plan := l.FallbackOrder().OrderPlan()
+		if (plan.Keep != nil) != tt.keep || (len(plan.Inputs) == 0) != (tt.value == "") {
+			t.Errorf("%s: %+v", tt.lines, plan)
+			continue
+		}
+		if tt.value == "" {
+			continue
+		}
+		slots := make([]expression.Value, plan.Slots)
+		all := map[string]float64{"minutes": 10, "completion_rate": 7, "starts": 5}
+		for _, u := range plan.Views {
+			for i, f := range u.View.Features() {
+				slots[u.Base+i] = number(all[string(f.Name)])
+			}
+		}
+		for _, u := range plan.Tables {
+			for i, c := range u.Columns {
+				slots[u.Base+i] = number(all[c])
+			}
+		}
+		if v, _ := plan.Inputs[0].Program.Number(slots); fmt.Sprint(v) != tt.value {
+			t.Errorf("%s: %v, want %s", tt.lines, v, tt.value)
+		}
+	}
+}
+
+// TestDigestsDiffer: what changes a prediction changes the digest.
+func TestDigestsDiffer(t *testing.T) {
+	t.Parallel()
+	seen := map[freshet.Digest]string{}
+	for _, lines := range []string{
+		"candidates: catalog", "candidates: catalog\nfallback: catalog", "candidates: catalog\nfallback: catalog by minutes", "candidates: catalog\ndeadline: 20ms",
+		"candidates: catalog\ninputs: { a: candidate.minutes }", "candidates: catalog\ninputs: { a: { value: candidate.minutes, required: true } }",
+	} {
+		d := pipelineOf(t, lines).Digest
+		if other := seen[d]; other != "" {
+			t.Errorf("%q and %q have one digest", lines, other)
+		}
+		seen[d] = lines
 	}
 }

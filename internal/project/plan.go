@@ -8,6 +8,7 @@ import (
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/feature"
 	"github.com/freshet-ml/freshet/feature/expression"
+	"github.com/freshet-ml/freshet/modelruntime"
 )
 
 // Plan says how a pipeline gets the inputs of one model: what to read into which slots of a frame, and the programs that
@@ -50,16 +51,23 @@ type ContextUse struct {
 
 // Input is one input of the model.
 type Input struct {
-	Column    string
-	Program   *expression.Program // of a Number or a Bool
-	Candidate bool                // depends on the candidate
+	Column string
+	// Program is of a Number or a Bool; of a String or a List of them where Text or List says so. nil: the input is the key of
+	// Of, or, if that is Nobody, nothing ever.
+	Program   *expression.Program
+	Of        modelruntime.Subject
+	Text      bool // the model's column is a text
+	List      bool // … a list of texts
+	Candidate bool // depends on the candidate
+	Required  bool // without a value there is no prediction, or none of this candidate
 }
 
-// Bind makes the plan for a model with these input columns. A column gets the expression in `inputs`, or else the one
-// feature of its name among the views of the pipeline's entity and of its candidates' entity. Returns Errors for a column
-// that nothing gives, for one that several features could give, and for an input that is no column.
-func (p *Pipeline) Bind(columns []string) (*Plan, error) {
-	b := binder{p: p}
+// Bind makes the plan for a model with these input columns. A column gets the expression in `inputs`, or else the key that
+// it is of, or else the one feature of its name among the views of the pipeline's entity and of its candidates' entity.
+// Returns Errors for a column that nothing gives, for one that several features could give, for an input that is no column,
+// and for one of another type than the column.
+func (p *Pipeline) Bind(columns []modelruntime.Column) (*Plan, error) {
+	b := binder{p: p, columns: columns}
 	inputs := b.match(columns)
 	if len(b.issues) > 0 {
 		return nil, b.issues
@@ -79,8 +87,15 @@ func (p *Pipeline) check() Errors {
 }
 
 type binder struct {
-	p      *Pipeline
-	issues Errors
+	p       *Pipeline
+	columns []modelruntime.Column // nil: not known yet
+	order   bool                  // the one input is what a fallback's rows are ordered by
+	issues  Errors
+}
+
+// column is the model's column of a name; false if columns are not known yet.
+func (b *binder) column(name string) (modelruntime.Column, bool) {
+	return first(b.columns, func(c modelruntime.Column) bool { return c.Name == name })
 }
 
 func (b *binder) issue(n *node, format string, args ...any) {
@@ -92,20 +107,31 @@ func (b *binder) issue(n *node, format string, args ...any) {
 }
 
 // match finds the expression of each column.
-func (b *binder) match(columns []string) []input {
+func (b *binder) match(columns []modelruntime.Column) []input {
+	names := make([]string, len(columns))
+	for i, c := range columns {
+		names[i] = c.Name
+	}
 	for _, in := range b.p.inputs {
-		if !slices.Contains(columns, in.name) {
-			b.issue(in.key, "inputs: model %s has no column %s%s", b.p.Model, in.name, expression.Hint(in.name, columns))
+		if !slices.Contains(names, in.name) {
+			b.issue(in.key, "inputs: model %s has no column %s%s", b.p.Model, in.name, expression.Hint(in.name, names))
 		}
 	}
 	inputs := make([]input, 0, len(columns))
 	for _, c := range columns {
-		if in, ok := first(b.p.inputs, func(in input) bool { return in.name == c }); ok {
+		if in, ok := first(b.p.inputs, func(in input) bool { return in.name == c.Name }); ok {
 			inputs = append(inputs, in)
 			continue
 		}
-		if in, ok := b.byFeature(c); ok {
-			inputs = append(inputs, in)
+		switch {
+		case c.Of == modelruntime.Candidate && b.p.Candidates == "":
+			b.issue(nil, "column %s of model %s is the id of a candidate, and the pipeline has none: give it candidates, or the column an input", c.Name, b.p.Model)
+		case c.Of != modelruntime.Nobody || c.Optional:
+			inputs = append(inputs, input{name: c.Name})
+		default:
+			if in, ok := b.byFeature(c.Name); ok {
+				inputs = append(inputs, in)
+			}
 		}
 	}
 	return inputs
@@ -161,15 +187,9 @@ func (b *binder) plan(inputs []input) *Plan {
 	f := newFrame(b.p, all)
 	plan := f.plan
 	for _, in := range inputs {
-		program := b.compile(f, in, "inputs."+in.name)
-		if program == nil {
-			continue
+		if made, ok := b.input(f, in); ok {
+			plan.Inputs = append(plan.Inputs, made)
 		}
-		if kind := program.Type().Kind; kind != expression.Number && kind != expression.Bool {
-			b.issue(in.node, "inputs.%s: a model takes numbers and bools, not %s", in.name, program.Type())
-			continue
-		}
-		plan.Inputs = append(plan.Inputs, Input{Column: in.name, Program: program, Candidate: f.dependsOnCandidate(in.tree)})
 	}
 	if k := b.p.keep; k != nil {
 		plan.Keep = b.compile(f, *k, "keep")
@@ -179,6 +199,59 @@ func (b *binder) plan(inputs []input) *Plan {
 	}
 	plan.Context = f.contextUses()
 	return plan
+}
+
+// input compiles one input and checks that it is what the model's column takes.
+func (b *binder) input(f *frame, in input) (Input, bool) {
+	column, known := b.column(in.name)
+	made := Input{
+		Column: in.name, Required: in.required,
+		Text: column.Type == modelruntime.TextType, List: column.Type == modelruntime.TextsType,
+	}
+	if in.tree == nil {
+		made.Of, made.Candidate = column.Of, column.Of == modelruntime.Candidate
+		return made, true
+	}
+	what := "inputs." + in.name
+	if b.order {
+		what = "fallback"
+	}
+	if made.Program = b.compile(f, in, what); made.Program == nil {
+		return made, false
+	}
+	made.Candidate = f.dependsOnCandidate(in.tree)
+	typ := made.Program.Type()
+	text, list := typ.Kind == expression.String, typ.Kind == expression.List && typ.Elem == expression.String
+	number := typ.Kind == expression.Number || typ.Kind == expression.Bool
+	switch {
+	case b.order && !number && typ.Kind != expression.Time:
+		b.issue(in.node, "fallback: rows are ordered by a number or a time, not %s", typ)
+	case b.order:
+		return made, true
+	case !known && (text || list):
+		return made, true // the model decides
+	case !made.Text && !made.List && !number:
+		b.issue(in.node, "inputs.%s: a model takes numbers and bools, not %s", in.name, typ)
+	case made.Text && !text:
+		b.issue(in.node, "inputs.%s: this column of model %s is a string, not %s", in.name, b.p.Model, typ)
+	case made.List && !list:
+		b.issue(in.node, "inputs.%s: this column of model %s is a list of string, not %s", in.name, b.p.Model, typ)
+	case made.List && made.Candidate:
+		b.issue(in.node, "inputs.%s: a list is the same for all candidates: it may not depend on one", in.name)
+	case made.Text && made.Candidate && !b.p.ofRow(in.tree):
+		b.issue(in.node, "inputs.%s: a text of a candidate is looked up once for each row of %s: it may use candidate.… only", in.name, b.p.Candidates)
+	default:
+		return made, true
+	}
+	return made, false
+}
+
+// ofRow says whether an expression depends on nothing but a row of the candidates table.
+func (p *Pipeline) ofRow(t *expression.Tree) bool {
+	return !slices.ContainsFunc(t.Names(), func(name string) bool {
+		head, _, _ := strings.Cut(name, ".")
+		return head != "candidate" && head != string(p.Candidates)
+	})
 }
 
 // compile reports what is wrong at its place in the file; an expression that is not from the file, at the pipeline's name.

@@ -167,9 +167,9 @@ func (r *reader) one(n *node, what, kind, name string, valid []string) bool {
 
 const maxDuration = 400 * 24 * time.Hour
 
-var units = map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour}
+var units = map[string]time.Duration{"ms": time.Millisecond, "s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour}
 
-var durationPattern = regexp.MustCompile(`^([0-9]{1,9})([smhd])$`)
+var durationPattern = regexp.MustCompile(`^([0-9]{1,9})(ms|[smhd])$`)
 
 // duration is the value of key; 0 if it is absent or, which is reported, none from least to 400d.
 func (s section) duration(key string, least time.Duration) time.Duration {
@@ -183,7 +183,7 @@ func (s section) duration(key string, least time.Duration) time.Duration {
 	}
 	m := durationPattern.FindStringSubmatch(text)
 	if m == nil {
-		s.r.issue(n, "%s%s: %s is no duration; write a number and one of s, m, h, d, such as 30s or 24h", s.prefix(), key, text)
+		s.r.issue(n, "%s%s: %s is no duration; write a number and one of ms, s, m, h, d, such as 30s or 24h", s.prefix(), key, text)
 		return 0
 	}
 	number, _ := strconv.Atoi(m[1]) // nine digits at most
@@ -207,4 +207,17 @@ func (s section) integer(key string, least, most int) int {
 		return 0
 	}
 	return v
+}
+
+// truth is the value of key, true or false; false if it is absent or, which is reported, neither.
+func (s section) truth(key string) bool {
+	n := s.get(key)
+	if n == nil {
+		return false
+	}
+	if n.kind != scalarNode || n.quoted || n.text != "true" && n.text != "false" {
+		s.r.issue(n, "%s%s: expected true or false", s.prefix(), key)
+		return false
+	}
+	return n.text == "true"
 }

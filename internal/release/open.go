@@ -124,15 +124,23 @@ func openModel(p *project.Project, m project.Model, runtimes []modelruntime.Runt
 
 func (o *Opened) bind(p *project.Pipeline) (*Pipeline, error) {
 	model := o.models[p.Model]
-	columns := make([]string, len(model.Signature().Inputs))
-	for i, c := range model.Signature().Inputs {
-		columns[i] = c.Name
-	}
-	plan, err := p.Bind(columns)
+	plan, err := p.Bind(model.Signature().Inputs)
 	if err != nil {
 		return nil, freshet.FieldErrorf("", "pipelines."+string(p.Name), "pipeline %s: %w", p.Name, err)
 	}
-	bound := &Pipeline{Pipeline: p, Plan: plan, Model: model, Ranked: o.tables[p.Candidates]}
+	bound := o.plug(p, plan)
+	if err := bound.use(model); err != nil {
+		return nil, freshet.FieldErrorf("", "pipelines."+string(p.Name), "pipeline %s: %w", p.Name, err)
+	}
+	if order := p.FallbackOrder(); order != nil {
+		bound.Order = o.plug(order, order.OrderPlan())
+	}
+	return bound, nil
+}
+
+// plug gives a plan the tables that it reads.
+func (o *Opened) plug(p *project.Pipeline, plan *project.Plan) *Pipeline {
+	bound := &Pipeline{Pipeline: p, Plan: plan, Ranked: o.tables[p.Candidates], Ties: -1}
 	for _, u := range plan.Tables {
 		declared, _ := o.project.Table(u.Table)
 		lookup := newLookup(o.tables[u.Table], &declared.Spec, u)
@@ -152,7 +160,7 @@ func (o *Opened) bind(p *project.Pipeline) (*Pipeline, error) {
 		}
 		bound.EntityViews.add(u)
 	}
-	return bound, nil
+	return bound
 }
 
 // route says for each event type where its events go.

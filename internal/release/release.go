@@ -5,6 +5,7 @@
 package release
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"sync"
@@ -56,7 +57,18 @@ type Pipeline struct {
 	CandidateLookups []Lookup // and that of each candidate
 	EntityViews      ViewUses // likewise the views
 	CandidateViews   ViewUses
+	// Texts is the model if it has columns of texts, else nil.
+	Texts modelruntime.Ranker
+	// Codes has, for each input that is a text of the candidate, the number that the model gives it in each row of Ranked.
+	Codes [][]float64
+	Ties  int // the input by which equal scores are ordered, before their ids; −1: none
+	// Order is how to make the fallback's prediction, if that is the order of a table: a pipeline without a model, whose one
+	// input, if there is one, orders the rows.
+	Order *Pipeline
 }
+
+// ErrNotANumber is the fault of a model that answers NaN and does not say of itself that it may.
+var ErrNotANumber = errors.New("the answer is not a number")
 
 // Request asks for one prediction.
 type Request struct {

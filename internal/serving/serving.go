@@ -12,6 +12,7 @@ import (
 
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/internal/release"
+	"github.com/freshet-ml/freshet/modelruntime"
 )
 
 // Server runs models. It may be used concurrently.
@@ -58,9 +59,23 @@ func elsewhere(err error) bool {
 }
 
 // Score answers rows as modelruntime.Model.Predict does. A value that the signature does not allow (missing, or of another
-// type) is InvalidArgument naming the column, a panic of the runtime and an answer that is no number are Internal: errors of this
-// call only.
-func (s *Server) Score(ctx context.Context, m *release.Model, inputs, outputs []float64) (err error) {
+// type) is InvalidArgument naming the column, a panic of the runtime and an answer that is no number (release.ErrNotANumber) are
+// Internal: errors of this call only.
+func (s *Server) Score(ctx context.Context, m *release.Model, inputs, outputs []float64) error {
+	return s.run(m, inputs, outputs, func() error { return m.Predict(ctx, inputs, outputs) })
+}
+
+// Rank is Score for rows that share lists, as modelruntime.Ranker.Rank has them. Returns Unsupported if m takes none.
+func (s *Server) Rank(ctx context.Context, m *release.Model, lists [][]float64, inputs, outputs []float64) error {
+	ranker, ok := m.Model.(modelruntime.Ranker)
+	if !ok {
+		return freshet.Errorf(freshet.Unsupported, "model %s takes no lists", m.Label())
+	}
+	return s.run(m, inputs, outputs, func() error { return ranker.Rank(ctx, lists, inputs, outputs) })
+}
+
+// run calls a model and checks and counts what goes in and comes out.
+func (s *Server) run(m *release.Model, inputs, outputs []float64, predict func() error) (err error) {
 	start := time.Now()
 	defer func() {
 		if p := recover(); p != nil {
@@ -76,7 +91,7 @@ func (s *Server) Score(ctx context.Context, m *release.Model, inputs, outputs []
 	if err := check(m, inputs); err != nil {
 		return err
 	}
-	if err := m.Predict(ctx, inputs, outputs); err != nil {
+	if err := predict(); err != nil {
 		return freshet.Errorf("", "model %s: %w", m.Label(), err)
 	}
 	if m.Signature().Partial { // no answer is an answer
@@ -84,7 +99,7 @@ func (s *Server) Score(ctx context.Context, m *release.Model, inputs, outputs []
 	}
 	for i, v := range outputs {
 		if math.IsNaN(v) {
-			return freshet.Errorf(freshet.Internal, "model %s: row %d: the answer is not a number", m.Label(), i/len(m.Signature().Outputs))
+			return freshet.Errorf(freshet.Internal, "model %s: row %d: %w", m.Label(), i/len(m.Signature().Outputs), release.ErrNotANumber)
 		}
 	}
 	return nil

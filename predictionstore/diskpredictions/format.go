@@ -19,7 +19,9 @@ const (
 	flagAsked     = 1 << 0 // no event caused it
 	flagFallback  = 1 << 1
 	flagExplained = 1 << 2
-	allFlags      = flagAsked | flagFallback | flagExplained
+	flagCause     = 1 << 3 // the body says why the fallback answered
+	flagTexts     = 1 << 4 // the explanation has texts and a reason
+	allFlags      = flagAsked | flagFallback | flagExplained | flagCause | flagTexts
 )
 
 // appendEntityKey is the prefix of all predictions of e and of no other entity's.
@@ -44,8 +46,14 @@ func appendPrediction(dst []byte, p *freshet.Prediction, v predictionstore.Versi
 	if p.Fallback {
 		flags |= flagFallback
 	}
-	if p.Explanation != nil {
+	if p.FallbackCause != "" {
+		flags |= flagCause
+	}
+	if x := p.Explanation; x != nil {
 		flags |= flagExplained
+		if len(x.Texts) > 0 || x.Reason != "" {
+			flags |= flagTexts
+		}
 	}
 	var stack [1024]byte
 	body := appendBody(stack[:0], p)
@@ -78,6 +86,9 @@ func appendBody(dst []byte, p *freshet.Prediction) []byte {
 		dst = record.AppendText(dst, name)
 		dst = record.AppendFloat(dst, p.Outputs[name])
 	}
+	if p.FallbackCause != "" {
+		dst = record.AppendText(dst, p.FallbackCause)
+	}
 	return dst
 }
 
@@ -93,7 +104,22 @@ func appendExplanation(dst []byte, x *freshet.Explanation) []byte {
 			dst = record.AppendFloat(dst, f)
 		}
 	}
+	if len(x.Texts) > 0 || x.Reason != "" {
+		dst = appendTexts(dst, x)
+	}
 	return dst
+}
+
+func appendTexts(dst []byte, x *freshet.Explanation) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(x.Texts)))
+	for _, column := range slices.Sorted(maps.Keys(x.Texts)) {
+		dst = record.AppendText(dst, column)
+		dst = binary.AppendUvarint(dst, uint64(len(x.Texts[column])))
+		for _, text := range x.Texts[column] {
+			dst = record.AppendText(dst, text)
+		}
+	}
+	return record.AppendText(dst, x.Reason)
 }
 
 func unreadable(value []byte) error {
@@ -128,7 +154,7 @@ func decodePrediction(value []byte, explained bool) (freshet.Prediction, predict
 	if err != nil {
 		return freshet.Prediction{}, h.version, err
 	}
-	p, ok := decodeBody(string(rest[:h.bodyBytes]))
+	p, ok := decodeBody(string(rest[:h.bodyBytes]), h.flags)
 	if !ok {
 		return freshet.Prediction{}, h.version, unreadable(value)
 	}
@@ -142,14 +168,14 @@ func decodePrediction(value []byte, explained bool) (freshet.Prediction, predict
 		return p, h.version, nil
 	}
 	if explained {
-		if p.Explanation, ok = decodeExplanation(string(rest)); !ok {
+		if p.Explanation, ok = decodeExplanation(string(rest), h.flags); !ok {
 			return freshet.Prediction{}, h.version, unreadable(value)
 		}
 	}
 	return p, h.version, nil
 }
 
-func decodeBody(body string) (p freshet.Prediction, ok bool) {
+func decodeBody(body string, flags byte) (p freshet.Prediction, ok bool) {
 	r := record.NewReader(body)
 	p.Cause = freshet.Place{Partition: freshet.Partition(r.Byte()), Offset: freshet.Offset(r.Uvarint())}
 	p.EventTime = freshet.Timestamp(r.Varint())
@@ -171,10 +197,13 @@ func decodeBody(body string) (p freshet.Prediction, ok bool) {
 			p.Outputs[name] = r.Float()
 		}
 	}
+	if flags&flagCause != 0 {
+		p.FallbackCause = freshet.FallbackCause(r.Text())
+	}
 	return p, r.Done() && p.Cause.Partition < freshet.Partitions
 }
 
-func decodeExplanation(s string) (*freshet.Explanation, bool) {
+func decodeExplanation(s string, flags byte) (*freshet.Explanation, bool) {
 	var x freshet.Explanation
 	r := record.NewReader(s)
 	for range r.Count(1) {
@@ -187,5 +216,23 @@ func decodeExplanation(s string) (*freshet.Explanation, bool) {
 		}
 		x.Inputs = append(x.Inputs, in)
 	}
+	if flags&flagTexts != 0 {
+		decodeTexts(&r, &x)
+	}
 	return &x, r.Done()
+}
+
+func decodeTexts(r *record.Reader, x *freshet.Explanation) {
+	if n := r.Count(2); n > 0 { // of an empty name and no texts
+		x.Texts = make(map[string][]string, n)
+		for range n {
+			column := r.Text()
+			var texts []string
+			for range r.Count(1) {
+				texts = append(texts, r.Text())
+			}
+			x.Texts[column] = texts
+		}
+	}
+	x.Reason = r.Text()
 }

@@ -74,7 +74,7 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 	for name, change := range map[string]func([]byte) []byte{
 		"version":        func(b []byte) []byte { b[0] = 2; return b },
-		"flags":          func(b []byte) []byte { b[1] = 8; return b },
+		"flags":          func(b []byte) []byte { b[1] = 1 << 7; return b },
 		"no explanation": func(b []byte) []byte { b[1] &^= flagExplained; return b },
 		"tail":           func(b []byte) []byte { return append(b, 0) },
 		"huge body":      func([]byte) []byte { return []byte("\x01\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01") },

@@ -132,6 +132,13 @@ func clone(p freshet.Prediction) freshet.Prediction {
 	for _, in := range p.Explanation.Inputs {
 		x.Inputs = append(x.Inputs, append([]float64(nil), in...))
 	}
+	for column, texts := range p.Explanation.Texts {
+		if x.Texts == nil {
+			x.Texts = map[string][]string{}
+		}
+		x.Texts[column] = append([]string(nil), texts...)
+	}
+	x.Reason = p.Explanation.Reason
 	p.Explanation = &x
 	return p
 }

@@ -32,6 +32,7 @@ func Run(t *testing.T, h Harness) {
 	}{
 		{"RoundTrip", testRoundTrip},
 		{"Explanation", testExplanation},
+		{"Fallback", testFallback},
 		{"NotKept", testNotKept},
 		{"Replaces", testReplaces},
 		{"Race", testRace},
@@ -128,6 +129,37 @@ func testRoundTrip(t *testing.T, h Harness) {
 	must(t, err)
 	got.Items[1].Score = 0
 	wantGet(t, d, prediction(2))
+}
+
+func testFallback(t *testing.T, h Harness) {
+	d := open(t, h)
+	p := prediction(1)
+	p.Fallback, p.FallbackCause = true, freshet.ModelFailed
+	p.Explanation = &freshet.Explanation{
+		Inputs: [][]float64{nil, nil, nil}, Texts: map[string][]string{"recent": {"c1", "", "c\x00"}, "user": nil}, Reason: "the model is away",
+	}
+	put(t, d, p, true)
+	got, err := d.GetExplained(t.Context(), user, "today")
+	must(t, err)
+	if !reflect.DeepEqual(got, p) {
+		t.Fatalf("got %+v, want %+v", got, p)
+	}
+	p.Explanation.Texts["recent"][0], got.Explanation.Texts["recent"][1] = "changed", "too"
+	got, err = d.GetExplained(t.Context(), user, "today")
+	must(t, err)
+	if texts := got.Explanation.Texts["recent"]; texts[0] != "c1" || texts[1] != "" {
+		t.Fatalf("the texts are %q: what was put and what was got shares memory with what is kept", texts)
+	}
+	p.Explanation = nil
+	wantGet(t, d, p)
+	q := prediction(2)
+	q.Explanation = &freshet.Explanation{Inputs: [][]float64{nil, nil, nil}, Reason: "away"} // a reason alone
+	put(t, d, q, true)
+	got, err = d.GetExplained(t.Context(), user, "today")
+	must(t, err)
+	if !reflect.DeepEqual(got, q) {
+		t.Fatalf("got %+v, want %+v", got, q)
+	}
 }
 
 func testExplanation(t *testing.T, h Harness) {
