@@ -16,7 +16,7 @@ func (f foreign) refusal() string { return f.what + ": " + f.reason }
 // foreignFormat recognises, after the runtimes have been asked, what users may have in hand. It looks at the first bytes
 // only: nothing of a pickle is ever interpreted.
 func foreignFormat(head []byte) (foreign, bool) {
-	const later = "not supported yet; save a LightGBM or XGBoost model in the library's own format, convert the model to ONNX, or save a linear model as freshet.linear/1 JSON"
+	const later = "not supported yet; save a LightGBM or XGBoost model in the library's own format, a scikit-learn model with skops, or convert the model to ONNX"
 	switch {
 	case isPickle(head):
 		return foreign{"a Python pickle", "it runs code when it is opened and is never read; log the model again with " +
@@ -24,7 +24,7 @@ func foreignFormat(head []byte) (foreign, bool) {
 	case bytes.HasPrefix(head, []byte("binf")):
 		return foreign{"XGBoost's old binary format", "not read; load it in XGBoost and save it again as .json or .ubj (save_model)", false}, true
 	case bytes.HasPrefix(head, []byte("PK\x03\x04")):
-		return foreign{"a zip file, such as skops writes", later, true}, true
+		return foreign{"a zip file", later, true}, true
 	case bytes.HasPrefix(head, []byte("\x93NUMPY")):
 		return foreign{"one NumPy array", "no model by itself; factors are a directory with user_factors.npy and item_factors.npy", false}, true
 	case bytes.HasPrefix(head, []byte("\x89HDF\r\n\x1a\n")):

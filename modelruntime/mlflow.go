@@ -77,7 +77,7 @@ func (ml mlmodel) modelFile(dir fs.FS, runtimes []Runtime) (modelFile, error) {
 
 func (f flavor) modelFile(dir fs.FS, runtimes []Runtime) (modelFile, error) {
 	if f.data == "" {
-		return modelFile{}, freshet.Errorf(freshet.Unsupported, "%s: flavor %s is not read: log the model with MLflow's lightgbm or xgboost flavor as a Booster, or with its onnx flavor",
+		return modelFile{}, freshet.Errorf(freshet.Unsupported, "%s: flavor %s is not read: log the model with MLflow's lightgbm or xgboost flavor as a Booster, or with its sklearn (skops) or onnx flavor",
 			mlmodelName, f.name)
 	}
 	if !fs.ValidPath(f.data) {

@@ -11,18 +11,18 @@ import (
 	"github.com/freshet-ml/freshet/modelruntime/linearmodel"
 	"github.com/freshet-ml/freshet/modelruntime/modelruntimetest"
 	"github.com/freshet-ml/freshet/modelruntime/onnxmodel"
+	"github.com/freshet-ml/freshet/modelruntime/skopsmodel"
 	"github.com/freshet-ml/freshet/modelruntime/treemodel"
 )
 
-var runtimes = []modelruntime.Runtime{treemodel.LightGBM{}, treemodel.XGBoost{}, linearmodel.Linear{}, onnxmodel.ONNX{}}
+var runtimes = []modelruntime.Runtime{treemodel.LightGBM{}, treemodel.XGBoost{}, linearmodel.Linear{}, onnxmodel.ONNX{}, skopsmodel.Skops{}}
 
 // TestGolden opens every fixture. Those in a format that no runtime reads must be refused as Unsupported.
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	for _, g := range modelruntimetest.AllGolden(t) {
 		t.Run(g.Name, func(t *testing.T) {
-			unread := slices.Contains([]string{"factors", "sklearn-skops"}, g.Format) || strings.HasPrefix(g.Name, "sk-") && !strings.HasPrefix(g.Name, "sk-pickle-")
-			if !unread {
+			if g.Format != "factors" {
 				g.Check(t, runtimes)
 				return
 			}

@@ -16,6 +16,7 @@ import (
 	"github.com/freshet-ml/freshet/modelruntime/itemmodel"
 	"github.com/freshet-ml/freshet/modelruntime/linearmodel"
 	"github.com/freshet-ml/freshet/modelruntime/onnxmodel"
+	"github.com/freshet-ml/freshet/modelruntime/skopsmodel"
 	"github.com/freshet-ml/freshet/modelruntime/treemodel"
 )
 
@@ -60,8 +61,8 @@ type Options struct {
 // Runtimes are the kinds of models that come with Freshet.
 func Runtimes() []modelruntime.Runtime {
 	return []modelruntime.Runtime{
-		treemodel.LightGBM{}, treemodel.XGBoost{}, linearmodel.Linear{}, factormodel.Factors{}, itemmodel.Items{}, onnxmodel.ONNX{},
-		endpointmodel.New(),
+		treemodel.LightGBM{}, treemodel.XGBoost{}, linearmodel.Linear{}, skopsmodel.Skops{}, factormodel.Factors{}, itemmodel.Items{},
+		onnxmodel.ONNX{}, endpointmodel.New(),
 	}
 }
 

@@ -3,6 +3,7 @@ package treemodel
 import (
 	"context"
 
+	freshet "github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/modelruntime"
 )
 
@@ -18,6 +19,12 @@ type linearBooster struct {
 func (d *document) linear(s modelruntime.Signature, o xgbObjective, base []float64) (modelruntime.Model, error) {
 	if want := (len(s.Inputs) + 1) * len(base); len(d.weights) != want {
 		return nil, invalid("weights has %d entries: expected %d for %d features, a bias and %d sums", len(d.weights), want, len(s.Inputs), len(base))
+	}
+	for _, b := range base {
+		if b != base[0] { // XGBoost 3.2 takes the first for all, which nobody means
+			return nil, freshet.Errorf(freshet.Unsupported, "booster gblinear with a base_score that differs between classes is not read, because versions of XGBoost "+
+				"answer it differently; train with base_score=0.5 or another number")
+		}
 	}
 	for i, w := range d.weights {
 		if !finite(w) {

@@ -3,6 +3,7 @@ package treemodel
 import (
 	"bytes"
 	"errors"
+	"math"
 	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -11,9 +12,32 @@ import (
 // jsonSource reads JSON. Names that stand twice in one object and text that is no UTF-8 are refused.
 type jsonSource struct{ decoder *jsontext.Decoder }
 
+// newJSON reads text, which it may change.
 func newJSON(text []byte) *jsonSource {
 	text = bytes.TrimPrefix(text, []byte(byteOrderMark))
+	quoteNaN(text)
 	return &jsonSource{jsontext.NewDecoder(bytes.NewBuffer(text))}
+}
+
+// quotedNaN stands for the word NaN, which XGBoost 2.1 writes where a categorical split has no condition, and which is no JSON.
+const quotedNaN = `"N"`
+
+// quoteNaN replaces the word NaN outside of texts.
+func quoteNaN(text []byte) {
+	if !bytes.Contains(text, []byte("NaN")) {
+		return
+	}
+	inText := false
+	for i := 0; i < len(text); i++ {
+		switch {
+		case inText && text[i] == '\\':
+			i++
+		case text[i] == '"':
+			inText = !inText
+		case !inText && bytes.HasPrefix(text[i:], []byte("NaN")):
+			i += copy(text[i:], quotedNaN) - 1
+		}
+	}
 }
 
 // open reads a token that must be of the given kind.
@@ -111,6 +135,9 @@ func (s *jsonSource) floats() (values []float32, err error) {
 			return err
 		}
 		v, err := strconv.ParseFloat(string(word), 32)
+		if string(word) == quotedNaN {
+			v, err = math.NaN(), nil
+		}
 		if err != nil {
 			return invalid("%.40s: expected a number that a float32 can hold", word)
 		}

@@ -18,7 +18,7 @@ import (
 )
 
 const linearBooster = `{"version": [3, 2, 0], "learner": {"attributes": {}, "feature_names": ["a", "b"], "feature_types": [],
- "learner_model_param": {"base_score": "[5E-1,1E0]", "num_class": "0", "num_feature": "2", "num_target": "2"},
+ "learner_model_param": {"base_score": "[5E-1,5E-1]", "num_class": "0", "num_feature": "2", "num_target": "2"},
  "objective": {"name": "reg:squarederror", "reg_loss_param": {"scale_pos_weight": "1"}},
  "gradient_booster": {"name": "gblinear", "model": {"weights": [1, 10, 2, 20, 0.25, 0.5], "boosted_rounds": 3}}}}`
 
@@ -121,7 +121,7 @@ func TestXGBoostLinks(t *testing.T) {
 			t.Errorf("multi:softprob: %v", got)
 		}
 	}
-	if got := predictOne(t, []byte(linearBooster), math.NaN(), 3); !slices.Equal(got, []float64{0.25 + 0.5 + 6, 0.5 + 1 + 60}) {
+	if got := predictOne(t, []byte(linearBooster), math.NaN(), 3); !slices.Equal(got, []float64{0.25 + 0.5 + 6, 0.5 + 0.5 + 60}) {
 		t.Errorf("gblinear: %v", got)
 	}
 }
@@ -176,6 +176,25 @@ func TestNegativeCode(t *testing.T) {
 	err := m.Predict(context.Background(), []float64{0, 1, 0, -1}, make([]float64, 2))
 	if freshet.CodeOf(err) != freshet.InvalidArgument || freshet.FieldOf(err) != "x1" || !strings.Contains(err.Error(), "row 1") {
 		t.Errorf("%v: expected a refusal that names row 1 and column x1", err)
+	}
+}
+
+// TestNaNConditions: XGBoost 2.1 writes NaN, which is no JSON, as the condition of a categorical split.
+func TestNaNConditions(t *testing.T) {
+	t.Parallel()
+	m := randomXGBoost(5, 1, 2, 1, 1, 5)
+	file := string(m.json(t))
+	want := predictOne(t, []byte(file), 3)[0]
+	_, rest, _ := strings.Cut(file, `"split_conditions":[`)
+	condition, _, _ := strings.Cut(rest, ",")
+	file = strings.Replace(file, `"split_conditions":[`+condition, `"split_conditions":[NaN`, 1)
+	file = strings.Replace(file, `"attributes":{}`, `"attributes":{"a\"NaN":"NaN"}`, 1)
+	if got := predictOne(t, []byte(file), 3)[0]; got != want {
+		t.Errorf("%v, expected %v", got, want)
+	}
+	numeric := strings.Replace(file, `"split_type":[1`, `"split_type":[0`, 1)
+	if _, err := (treemodel.XGBoost{}).Open(fstest.MapFS{"m": {Data: []byte(numeric)}}, "m"); err == nil || !strings.Contains(err.Error(), "split_conditions of node 0 is NaN") {
+		t.Errorf("a numerical split at NaN: %v", err)
 	}
 }
 
@@ -243,6 +262,7 @@ func TestXGBoostRefused(t *testing.T) {
 		{trees, `{"learner"`, `{"version":` + strings.Repeat("[", 100) + `"learner"`, freshet.InvalidArgument, "expected"},
 		{trees, `"feature_types":[]`, `"feature_types":` + strings.Repeat("[", 100), freshet.InvalidArgument, "deep"},
 		{linearBooster, `[1, 10, 2`, `[1, 10`, freshet.InvalidArgument, "weights"},
+		{linearBooster, `[5E-1,5E-1]`, `[5E-1,1E0]`, freshet.Unsupported, "gblinear"},
 		{linearBooster, `"reg:squarederror"`, `"reg:mystery"`, freshet.Unsupported, "reg:mystery"},
 	}
 	for _, test := range tests {
