@@ -10,7 +10,10 @@ type tree struct {
 	Demo  demoCommand  `cmd:"" group:"run" help:"See it work: a server, an example app and its users, in one command."`
 	Bench benchCommand `cmd:"" group:"run" help:"Measure this machine: ingest, event to prediction."`
 
-	Check checkCommand `cmd:"" group:"project" help:"Check the project file, its tables and its models."`
+	Check    checkCommand `cmd:"" group:"project" help:"Check the project file, its tables and its models."`
+	Embedder struct {
+		Convert embedderConvertCommand `cmd:"" help:"Make a word table of GloVe or word2vec text."`
+	} `cmd:"" group:"project" help:"Make what embeds texts."`
 
 	Send sendCommand `cmd:"" group:"use" help:"Send events to a server: NDJSON or CSV."`
 	Get  struct {

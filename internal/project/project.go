@@ -1,7 +1,7 @@
 // Package project reads the project file, freshet.yaml: what an app sends, what is remembered about whom, which model runs
 // when, where the answer goes. It checks the file as a whole and compiles its views and pipelines; every problem is
-// reported with line, column and the nearest valid name. It never opens the tables and models that the file names, and it
-// knows nothing of how a server runs.
+// reported with line, column and the nearest valid name. It never opens the tables and models that the file names, only its
+// embedder, and it knows nothing of how a server runs.
 package project
 
 import (
@@ -64,12 +64,7 @@ func Load(path string) (*Project, error) {
 	if err != nil {
 		return nil, freshet.Errorf(freshet.Internal, "project file: %w", err)
 	}
-	p, err := Parse(file, text)
-	if err != nil {
-		return nil, err
-	}
-	p.Dir = filepath.Dir(file)
-	return p, nil
+	return parse(file, text, filepath.Dir(file))
 }
 
 func find(path string) (string, error) {
@@ -92,13 +87,15 @@ func find(path string) (string, error) {
 }
 
 // Parse reads a project file that stands in memory; name is what errors call it. JSON is good too. Returns TooLarge or
-// Errors.
-func Parse(name string, text []byte) (*Project, error) {
+// Errors. There are no files beside it: an embedder of a file is an error.
+func Parse(name string, text []byte) (*Project, error) { return parse(name, text, "") }
+
+func parse(name string, text []byte, dir string) (*Project, error) {
 	if len(text) > MaxBytes {
 		return nil, freshet.Errorf(freshet.TooLarge, "%s: a project file may have at most %d bytes", name, MaxBytes)
 	}
-	r := &reader{file: name, text: text, embedder: newBuiltin()}
-	p := &Project{Text: slices.Clone(text), Digest: digest(text)}
+	r := &reader{file: name, text: text, dir: dir, embedder: newBuiltin()}
+	p := &Project{Text: slices.Clone(text), Digest: digest(text), Dir: dir}
 	if root, ok := r.document(); ok {
 		r.project(p, root)
 	}

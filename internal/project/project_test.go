@@ -1,6 +1,7 @@
 package project_test
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/embed/wordtable"
 	"github.com/freshet-ml/freshet/feature/expression"
 	"github.com/freshet-ml/freshet/internal/project"
 )
@@ -439,5 +441,47 @@ views:
 	sleep := vector("fall asleep")
 	if near, far := cosine(sleep, vector("insomnia at night")), cosine(sleep, vector("focus at work")); near <= far {
 		t.Errorf("sleep is as near to insomnia (%v) as to work (%v)", near, far)
+	}
+}
+
+// A word table beside the file is used in the place of the built-in one, and is part of what its views are.
+func TestEmbedderOfAFile(t *testing.T) {
+	t.Parallel()
+	const text = `
+project: calm
+entities: { user: { key: user_id } }
+events: { search: { keys: user_id, fields: { query: string } } }
+embedder: { file: words.bin }
+views:
+  interest: { entity: user, from: search, window: last 5, features: { query_vector: embed(query) } }
+  searches: { entity: user, from: search, window: last 5, features: { n: count() } }
+`
+	load := func(vectors string) *project.Project {
+		t.Helper()
+		dir := t.TempDir()
+		var table bytes.Buffer
+		if _, err := wordtable.Convert(strings.NewReader(vectors), &table, nil); err != nil {
+			t.Fatal(err)
+		}
+		for name, content := range map[string]string{"freshet.yaml": text, "words.bin": table.String()} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p, err := project.Load(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	one, two := load("sleep 1 0 0\ncalm 0 1 0\n"), load("sleep 1 0 0\ncalm 0 0 1\n")
+	if f := one.Views[0].Features()[0]; f.Type.String() != "vector 3" {
+		t.Errorf("%s is a %s, expected a vector 3", f.Name, f.Type)
+	}
+	if one.Views[0].Digest() == two.Views[0].Digest() || one.Views[1].Digest() != two.Views[1].Digest() {
+		t.Error("another table makes another view of those that embed, and of no others")
+	}
+	if _, err := project.Parse("freshet.yaml", []byte(text)); err == nil || !strings.Contains(err.Error(), "freshet.yaml:5:19: embedder: file: words.bin") {
+		t.Errorf("a project without a folder: %v", err)
 	}
 }

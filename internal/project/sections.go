@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	projectKeys = []string{"project", "entities", "events", "lateness", "views", "tables", "models", "pipelines"}
+	projectKeys = []string{"project", "entities", "events", "lateness", "embedder", "views", "tables", "models", "pipelines"}
 	eventKeys   = []string{"keys", "fields"}
 	viewKeys    = []string{"entity", "from", "where", "window", "features"}
 	tableKeys   = []string{"entity", "file", "push", "columns"}
@@ -45,6 +45,7 @@ func (r *reader) project(p *Project, root *node) {
 	}
 	r.events(p, s.get("events"))
 	good := r.schema(p, s)
+	r.setEmbedder(s.get("embedder"))
 	good = r.views(p, s.get("views"), good) && good
 	good = r.tables(p, s.get("tables")) && good
 	r.models(p, s.get("models"))

@@ -52,7 +52,8 @@ type reader struct {
 	file     string
 	text     []byte
 	embedder embed.Embedder
-	root     *node // the file as a map
+	dir      string // of the file; "" if it stands in memory
+	root     *node  // the file as a map
 	issues   Errors
 }
 
