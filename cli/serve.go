@@ -23,11 +23,14 @@ type serveCommand struct {
 
 	Profiles string `placeholder:"ADDR" help:"A loopback host:port for Go's runtime profiles (default: none)."`
 
+	IdleTimeout time.Duration `placeholder:"TIME" help:"Without an event for so long a partition's watermark goes on with the clock (default 1m)."`
+	CheckEvery  time.Duration `default:"1s" placeholder:"TIME" help:"Shortest time between two checks of a read against the events in the log; 0 checks nothing (default ${default})."`
+
 	LogFormat string     `enum:"text,json" default:"text" help:"How to log: text or json (default ${default})."`
 	LogLevel  slog.Level `default:"info" placeholder:"LEVEL" help:"What to log: debug, info, warn or error (default ${default})."`
 
 	Workers       int           `placeholder:"N" group:"limits" help:"Jobs in work at once (default: half the cores)."`
-	Memory        bytesFlag     `placeholder:"SIZE" group:"limits" help:"Feature rows kept in memory, such as 512MB (default 256MB)."`
+	Memory        bytesFlag     `placeholder:"SIZE" group:"limits" help:"Memory to use, such as 2GB: rows kept in memory, block cache and memtables (default: a quarter of the machine's)."`
 	Backlog       int           `placeholder:"N" group:"limits" help:"Events or jobs that may wait before events are refused with 429 (default 1000000)."`
 	DedupeHorizon time.Duration `placeholder:"TIME" group:"limits" help:"How long an event_id is remembered (default 24h)."`
 	LogRetention  time.Duration `default:"168h" placeholder:"TIME" group:"limits" help:"How long the log keeps events before they are moved to the offline store; 0 keeps all (default ${default})."`
@@ -63,6 +66,7 @@ func (c *serveCommand) Validate() error {
 		{"workers", int64(c.Workers)}, {"backlog", int64(c.Backlog)}, {"attempts", int64(c.Attempts)},
 		{"max-depth", int64(c.MaxDepth)}, {"max-events", int64(c.MaxEvents)}, {"max-conns", int64(c.MaxConns)},
 		{"dedupe-horizon", int64(c.DedupeHorizon)}, {"log-retention", int64(c.LogRetention)}, {"visibility", int64(c.Visibility)},
+		{"check-every", int64(c.CheckEvery)}, {"idle-timeout", int64(c.IdleTimeout)},
 		{"header-timeout", int64(c.HeaderTimeout)}, {"body-timeout", int64(c.BodyTimeout)}, {"drain-timeout", int64(c.DrainTimeout)},
 	} {
 		if limit.value < 0 {
@@ -108,9 +112,11 @@ func (c *serveCommand) options(sh *shell) server.Options {
 		Profiles:      c.Profiles,
 		DedupeHorizon: c.DedupeHorizon,
 		LogRetention:  c.LogRetention,
+		CheckEvery:    c.CheckEvery,
+		IdleTimeout:   c.IdleTimeout,
 		LogBytes:      int64(c.LogSize),
 		Offline:       c.Offline,
-		HotBytes:      int64(c.Memory),
+		Memory:        int64(c.Memory),
 		Visibility:    c.Visibility,
 		Attempts:      c.Attempts,
 		Backlog:       c.Backlog,
@@ -118,6 +124,9 @@ func (c *serveCommand) options(sh *shell) server.Options {
 		Runtimes:      sh.runtimes,
 		Logger:        c.logger(sh),
 		OnFatal:       sh.fatal,
+	}
+	if o.CheckEvery == 0 {
+		o.CheckEvery = -1
 	}
 	if o.LogRetention == 0 {
 		o.LogRetention = -1 // the server's way to say: keep all

@@ -3,10 +3,12 @@ package server
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/eventlog"
 	"github.com/freshet-ml/freshet/featurestore"
 	"github.com/freshet-ml/freshet/internal/disk"
 	"github.com/freshet-ml/freshet/internal/receiver"
+	"github.com/freshet-ml/freshet/internal/recheck"
 	"github.com/freshet-ml/freshet/internal/sweep"
 	"github.com/freshet-ml/freshet/internal/telemetry"
 	"github.com/freshet-ml/freshet/jobqueue"
@@ -34,6 +36,11 @@ func (s *Server) collectors() []prometheus.Collector {
 			telemetry.Metric[sweep.Stats]{Name: "freshet_rows_swept_bytes_total", Help: "Bytes of row data that the sweep has freed.", Value: func(x sweep.Stats) float64 { return float64(x.Bytes) }},
 			telemetry.Metric[sweep.Stats]{Name: "freshet_sweep_passes_total", Help: "Sweeps over all partitions.", Value: func(x sweep.Stats) float64 { return float64(x.Passes) }},
 		),
+		telemetry.Funcs(s.checker.Stats,
+			telemetry.Metric[recheck.Stats]{Name: "freshet_feature_checked_total", Help: "Reads compared with what the events in the log say.", Value: func(x recheck.Stats) float64 { return float64(x.Checked) }},
+			telemetry.Metric[recheck.Stats]{Name: "freshet_feature_mismatch_total", Help: "Reads that were not what the events in the log say. Must stay 0.", Value: func(x recheck.Stats) float64 { return float64(x.Mismatched) }},
+		),
+		telemetry.FuncBy("freshet_feature_unchecked_total", "Reads taken for a check that could not be compared, by cause.", "cause", s.checker.Unchecked),
 		telemetry.Func("freshet_rows_hot_bytes", "Bytes of feature rows in memory.", func() float64 { _, b := s.hot.HotRows(); return float64(b) }),
 		telemetry.Funcs(s.jobs.Stats,
 			telemetry.Metric[jobqueue.Stats]{Name: "freshet_jobs_queued", Help: "Jobs that wait.", Value: func(x jobqueue.Stats) float64 { return float64(x.Queued) }},
@@ -49,6 +56,9 @@ func (s *Server) collectors() []prometheus.Collector {
 			telemetry.Metric[[]receiver.Stream]{Name: "freshet_receiver_events_total", Help: "Events applied to the rows.", Value: sum(func(x receiver.Stream) uint64 { return x.Events })},
 			telemetry.Metric[[]receiver.Stream]{Name: "freshet_receiver_lag_events", Help: "Events in the log and not yet in the rows.", Value: sum(func(x receiver.Stream) uint64 { return uint64(max(x.Head, x.Applied) - x.Applied) })},
 			telemetry.Metric[[]receiver.Stream]{Name: "freshet_late_dropped_total", Help: "Events not counted in a session view because their session was closed.", Value: sum(func(x receiver.Stream) uint64 { return x.Late })},
+			telemetry.Metric[[]receiver.Stream]{Name: "freshet_events_behind_total", Help: "Events that came behind the watermark, whether they could be counted or not.", Value: sum(func(x receiver.Stream) uint64 { return x.Behind })},
+			telemetry.Metric[[]receiver.Stream]{Name: "freshet_streams_idle", Help: "Partitions without an event for the idle timeout.", Value: sum(idle)},
+			telemetry.Metric[[]receiver.Stream]{Name: "freshet_watermark_lag_seconds", Help: "How far the watermark of the partition that is farthest behind is from the clock.", Value: s.watermarkLag},
 			telemetry.Metric[[]receiver.Stream]{Name: "freshet_events_unseen_total", Help: "Events older than any window of a view sees, by view.", Value: sum(func(x receiver.Stream) uint64 { return x.Unseen })},
 			telemetry.Metric[[]receiver.Stream]{Name: "freshet_events_unreadable_total", Help: "Events that the live release cannot read.", Value: sum(func(x receiver.Stream) uint64 { return x.Unreadable })},
 		),
@@ -64,6 +74,24 @@ func (s *Server) oldest(x jobqueue.Stats) float64 {
 		return 0
 	}
 	return s.o.Now().Sub(x.Oldest).Seconds()
+}
+
+func idle(x receiver.Stream) uint64 {
+	if x.Idle {
+		return 1
+	}
+	return 0
+}
+
+// watermarkLag leaves out partitions that have seen no event and are not idle yet.
+func (s *Server) watermarkLag(all []receiver.Stream) float64 {
+	now, lag := freshet.TimestampOf(s.o.Now()), 0.0
+	for _, x := range all {
+		if x.Watermark > 0 {
+			lag = max(lag, now.Sub(x.Watermark).Seconds())
+		}
+	}
+	return lag
 }
 
 func sum(of func(receiver.Stream) uint64) func([]receiver.Stream) float64 {

@@ -45,8 +45,8 @@ func (s *streams) Streams() []api.StreamStatus {
 	for i, x := range all {
 		status[i] = api.StreamStatus{
 			Partition: x.Partition, Head: x.Head, Applied: x.Applied, Checkpoint: x.Checkpoint,
-			Lag: uint64(max(x.Head, x.Applied) - x.Applied), Watermark: x.Watermark, MaxEventTime: x.MaxEventTime,
-			Events: x.Events, Late: x.Late, Unreadable: x.Unreadable, LastError: x.LastError,
+			Lag: uint64(max(x.Head, x.Applied) - x.Applied), Watermark: x.Watermark, Idle: x.Idle, MaxEventTime: x.MaxEventTime,
+			Events: x.Events, Behind: x.Behind, Unseen: x.Unseen, Late: x.Late, Unreadable: x.Unreadable, LastError: x.LastError,
 			EventsPerSecond: rates[i], CheckpointAge: s.now().Sub(x.CheckpointAt),
 		}
 	}

@@ -40,7 +40,15 @@ type Options struct {
 
 	MaxBlobBytes int64 // of one artifact in the registry. Defaults to 1 GiB
 
-	HotBytes   int64         // rows kept in memory. Defaults to 256 MB
+	// IdleTimeout is how long a partition may be without an event before its watermark goes on with the clock. Defaults to 1 min.
+	IdleTimeout time.Duration
+	// CheckEvery is the shortest time between two checks of a read against the events in the log. Defaults to 1 s;
+	// negative: nothing is checked.
+	CheckEvery time.Duration
+
+	// Memory is what the server may take, rows in memory, block cache and memtables together: see shares. It is no hard bound: requests, models
+	// and tables come on top. Defaults to a quarter of what the machine, or its container, has; at least 64 MB.
+	Memory     int64
 	Visibility time.Duration // after which a job whose worker died is given to another. Defaults to 15 s
 	Attempts   int           // at a job before it becomes a dead letter. Defaults to 5
 	Backlog    int           // events or jobs that may wait before the door answers 429. Defaults to 1,000,000
@@ -85,6 +93,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Offline == "" {
 		o.Offline = filepath.Join(o.Data, offlineFolder)
+	}
+	if o.Memory == 0 {
+		o.Memory = machineMemory() / 4
 	}
 	if o.Workers == 0 {
 		o.Workers = max(1, runtime.GOMAXPROCS(0)/2)

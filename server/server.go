@@ -26,6 +26,7 @@ import (
 	"github.com/freshet-ml/freshet/internal/pushtable"
 	"github.com/freshet-ml/freshet/internal/reader"
 	"github.com/freshet-ml/freshet/internal/receiver"
+	"github.com/freshet-ml/freshet/internal/recheck"
 	"github.com/freshet-ml/freshet/internal/release"
 	"github.com/freshet-ml/freshet/internal/serving"
 	"github.com/freshet-ml/freshet/internal/sweep"
@@ -45,6 +46,7 @@ import (
 // Server is one Freshet: all roles in one process, on embedded storage.
 type Server struct {
 	o        Options
+	memory   shares
 	registry *prometheus.Registry
 	closers  []closer // in the order of opening
 	listener net.Listener
@@ -62,6 +64,7 @@ type Server struct {
 	live         *release.Live
 	receiver     *receiver.Receiver
 	sweeper      *sweep.Sweeper
+	checker      *recheck.Checker
 	orchestrator *orchestration.Orchestrator
 	api          *api.API
 }
@@ -78,7 +81,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{o: o, registry: telemetry.NewRegistry(), live: &release.Live{}}
+	s := &Server{o: o, memory: sharesOf(o.Memory), registry: telemetry.NewRegistry(), live: &release.Live{}}
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
@@ -105,9 +108,10 @@ func (s *Server) open(ctx context.Context) error {
 		return err
 	}
 	past := history.New(s.log, s.offline)
-	s.receiver = receiver.New(past, s.features, s.jobs, s.live, receiver.Options{Now: s.o.Now, Logger: s.o.Logger})
+	s.receiver = receiver.New(past, s.features, s.jobs, s.live, receiver.Options{IdleTimeout: s.o.IdleTimeout, Now: s.o.Now, Logger: s.o.Logger})
 	s.sweeper = sweep.New(s.features, s.receiver, s.live, sweep.Options{Now: s.o.Now, Logger: s.o.Logger})
 	values := reader.New(s.features, past)
+	s.checker = recheck.New(values, s.features, past, recheck.Options{Every: s.o.CheckEvery, Now: s.o.Now, Logger: s.o.Logger})
 	s.orchestrator = orchestration.New(orchestration.Deps{
 		Live: s.live, Log: past, Features: s.features, Reader: values, Tables: pushtable.New(s.tables), Jobs: s.jobs, Predictions: s.predictions,
 		Models: models, Metrics: orchestration.NewMetrics(s.registry),
@@ -147,7 +151,9 @@ func (s *Server) listenOn(option, address string) (net.Listener, error) {
 }
 
 func (s *Server) openDisk() error {
-	db, err := disk.Open(s.o.Data, &disk.Options{FS: s.o.fs, OnFatal: s.o.OnFatal})
+	db, err := disk.Open(s.o.Data, &disk.Options{
+		FS: s.o.fs, OnFatal: s.o.OnFatal, CacheBytes: s.memory.cache, MemTableBytes: s.memory.memTable,
+	})
 	if err != nil {
 		return err
 	}
@@ -171,7 +177,7 @@ func (s *Server) openHandOffs() error {
 	s.offline = offlinestore.New(old)
 	s.onClose("offline store", s.offline.Close)
 
-	s.hot = diskfeatures.New(s.db.Pebble(), &diskfeatures.Options{HotBytes: s.o.HotBytes})
+	s.hot = diskfeatures.New(s.db.Pebble(), &diskfeatures.Options{HotBytes: s.memory.rows})
 	s.features = featurestore.New(s.hot)
 	s.onClose("feature store", s.features.Close)
 
@@ -246,6 +252,9 @@ func (s *Server) Run(ctx context.Context) error {
 	orchestration := &part{name: "orchestration", run: s.orchestrator.Run}
 	door := &part{name: "door", run: func(ctx context.Context) error { return s.api.Serve(ctx, s.listener) }}
 	parts := []*part{receiver, orchestration, door, {name: "sweep", run: s.sweeper.Run}}
+	if s.o.CheckEvery >= 0 {
+		parts = append(parts, &part{name: "continuous check", run: s.checker.Run})
+	}
 	if s.o.LogRetention > 0 {
 		parts = append(parts, &part{name: "archive", run: s.archiver().Run})
 	}

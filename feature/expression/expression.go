@@ -3,6 +3,11 @@
 // costs a tenth. The package is pure: no clock, no I/O, no state.
 package expression
 
+import (
+	"math"
+	"slices"
+)
+
 // Kind is the kind of a value.
 type Kind uint8
 
@@ -76,4 +81,11 @@ type Explainer interface {
 	// Explain is asked about a name that Resolve did not find. It gives the error to report, which names it; nil if there
 	// is nothing to add to "no such name here".
 	Explain(name string) error
+}
+
+// Same says whether v and o are the same, bit for bit: zeros of two signs differ.
+func (v Value) Same(o Value) bool {
+	sameFloat := func(x, y float64) bool { return math.Float64bits(x) == math.Float64bits(y) }
+	return v.Kind == o.Kind && sameFloat(v.Num, o.Num) && v.Str == o.Str &&
+		slices.EqualFunc(v.List, o.List, Value.Same) && slices.EqualFunc(v.Vec, o.Vec, sameFloat)
 }

@@ -94,9 +94,12 @@ type StreamStatus struct {
 	Checkpoint        freshet.Offset    `json:"checkpoint"` // the last event in the rows on disk
 	Lag               uint64            `json:"lag"`        // events in the log and not yet in the rows
 	Watermark         freshet.Timestamp `json:"watermark"`
+	Idle              bool              `json:"idle"` // the watermark goes with the clock: no event has come for the idle timeout
 	MaxEventTime      freshet.Timestamp `json:"max_event_time"`
-	Events            uint64            `json:"events"` // applied since the start
-	Late              uint64            `json:"late"`   // dropped from a session view since the start
+	Events            uint64            `json:"events"`           // applied since the start
+	Behind            uint64            `json:"behind_watermark"` // came behind the watermark since the start, whether they could be counted or not
+	Unseen            uint64            `json:"unseen"`           // older than any window of a view sees, by view, since the start
+	Late              uint64            `json:"late"`             // dropped from a session view since the start
 	Unreadable        uint64            `json:"unreadable"`
 	LastError         string            `json:"last_error,omitempty"`
 	EventsPerSecond   float64           `json:"events_per_second"`

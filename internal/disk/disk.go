@@ -48,9 +48,9 @@ const (
 )
 
 const (
-	memTableBytes     = 24 << 20
-	memTables         = 4  // waiting for their flush before writers wait too
-	l0StopWrites      = 24 // sublevels before writers wait for a compaction
+	memTableBytes     = 24 << 20 // at most: larger ones make flushes that are felt
+	memTables         = 4        // waiting for their flush before writers wait too
+	l0StopWrites      = 24       // sublevels before writers wait for a compaction
 	filterBitsPerKey  = 10
 	defaultCacheBytes = 64 << 20
 
@@ -62,6 +62,9 @@ const (
 type Options struct {
 	FS         vfs.FS // nil: the operating system's
 	CacheBytes int64  // for blocks read from disk. Defaults to 64 MiB
+	// MemTableBytes is how much is written to memory before it is flushed to a file; up to four times as much waits. Defaults to, and is at
+	// most, 24 MiB.
+	MemTableBytes int64
 	// OnFatal is called, once, when the disk failed in a way after which nothing may be acknowledged any more: a failed
 	// sync of the write-ahead log, a failed flush or compaction, corruption. It must stop the process without closing
 	// the DB (it may be called under its locks). What was acknowledged is found again at the next Open. Defaults to
@@ -116,7 +119,7 @@ func (d *DB) pebbleOptions(fs vfs.FS, o *Options) *pebble.Options {
 		Lock:                        d.lock,
 		FormatMajorVersion:          pebbleFormat,
 		CacheSize:                   cmp.Or(o.CacheBytes, defaultCacheBytes),
-		MemTableSize:                memTableBytes,
+		MemTableSize:                uint64(min(cmp.Or(o.MemTableBytes, memTableBytes), memTableBytes)),
 		MemTableStopWritesThreshold: memTables,
 		L0StopWritesThreshold:       l0StopWrites,
 		CompactionConcurrencyRange:  func() (lower, upper int) { return 1, 2 },

@@ -29,6 +29,7 @@ type Reader struct {
 	rows    *featurestore.Store
 	log     past
 	buffers sync.Pool // of *buffer
+	sampler sampler
 }
 
 // buffer holds what one read needs beside its answer.
@@ -39,7 +40,7 @@ type buffer struct {
 
 // New returns a Reader over the rows and the log that they were made of.
 func New(rows *featurestore.Store, log past) *Reader {
-	return &Reader{rows: rows, log: log, buffers: sync.Pool{New: func() any { return &buffer{} }}}
+	return &Reader{rows: rows, log: log, buffers: sync.Pool{New: func() any { return &buffer{} }}, sampler: newSampler()}
 }
 
 // Values appends to dst all features of views, in order, for the entity with key at the moment at; the views are of one
@@ -92,6 +93,7 @@ func (r *Reader) Read(ctx context.Context, rel *release.Opened, views []*feature
 			return dst[:start], freshet.Errorf("", "view %s of %q: %w", v.Name(), key, err)
 		}
 	}
+	r.sampler.offer(rel, views, rows, at, dst[start:])
 	return dst, nil
 }
 

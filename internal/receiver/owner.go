@@ -49,6 +49,18 @@ func newOwner(r *Receiver, p freshet.Partition, own featurestore.Ownership) *own
 	return o
 }
 
+// recall finds out how far event time was at the checkpoint.
+func (o *owner) recall(ctx context.Context, checkpoint freshet.Offset) (err error) {
+	if checkpoint == 0 {
+		return nil
+	}
+	if o.records, err = o.r.log.Read(ctx, o.records[:0], o.p, checkpoint, 1); err != nil || len(o.records) == 0 {
+		return err
+	}
+	o.stream.recall(&o.records[0], o.r.live.Load().Project().Lateness)
+	return nil
+}
+
 // batch applies records as one micro-batch. Rows come first, then jobs, then at leisure the checkpoint: a crash after
 // the rows repeats the jobs, which the queue recognises by their offset; the other order would run a job on old rows.
 func (o *owner) batch(ctx context.Context, records []eventlog.Record) error {
@@ -75,8 +87,7 @@ func (o *owner) batch(ctx context.Context, records []eventlog.Record) error {
 	if o.saveAt.IsZero() {
 		o.saveAt = o.r.o.Now().Add(o.r.o.CheckpointEvery)
 	}
-	last := &records[len(records)-1]
-	o.stream.applied(len(records), through, max(last.MaxEventTime, last.Event.EventTime), rel.Project().Lateness)
+	o.stream.applied(records, rel.Project().Lateness, o.r.o.Now())
 	return nil
 }
 

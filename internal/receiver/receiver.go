@@ -28,6 +28,9 @@ type Options struct {
 	// BatchEvents bounds a micro-batch when the receiver is behind; at the head a batch is what one group commit brought.
 	// Defaults to 512.
 	BatchEvents int
+	// IdleTimeout is how long a partition may be without an event before its watermark goes on with the clock. It decides
+	// nothing about events: see Stream.Watermark. Defaults to 1 min.
+	IdleTimeout time.Duration
 	Now         func() time.Time // Defaults to time.Now.
 	Logger      *slog.Logger     // Defaults to slog.Default().
 }
@@ -60,6 +63,9 @@ func New(log events, features *featurestore.Store, jobs *jobqueue.Queue, live *r
 	if o.BatchEvents == 0 {
 		o.BatchEvents = 512
 	}
+	if o.IdleTimeout == 0 {
+		o.IdleTimeout = time.Minute
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -91,6 +97,9 @@ func (r *Receiver) own(ctx context.Context, p freshet.Partition) error {
 		return stopped(ctx, err)
 	}
 	o := newOwner(r, p, own)
+	if err := o.recall(ctx, own.Checkpoint); err != nil {
+		return stopped(ctx, err)
+	}
 	// Jobs were made through the checkpoint before it was taken; the queue may not have written that down, because a
 	// batch without jobs costs it no write.
 	if err := r.jobs.Enqueue(ctx, p, own.Epoch, own.Checkpoint, nil); err != nil {

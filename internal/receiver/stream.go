@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/eventlog"
 	"github.com/freshet-ml/freshet/feature"
 	"github.com/freshet-ml/freshet/featurestore"
 )
@@ -17,6 +18,9 @@ type stream struct {
 	// ready is true from the moment at which the partition has applied all that was in the log when it was acquired.
 	ready bool
 	epoch freshet.Epoch
+
+	lateness time.Duration
+	eventAt  time.Time // when the last event was applied; the start before the first
 }
 
 // Stream is the state of one partition.
@@ -27,30 +31,64 @@ type Stream struct {
 	Checkpoint   freshet.Offset // the last event in the rows on disk
 	CheckpointAt time.Time      // when it was taken; the start of the receiver before the first
 	MaxEventTime freshet.Timestamp
-	Watermark    freshet.Timestamp // MaxEventTime less the lateness; 0 before the first event
-	Events       uint64            // applied since the start
-	Late         uint64            // dropped from a session view because its session was closed, since the start
-	Unseen       uint64            // older than any window of the view, since the start; counted for each view
-	Unreadable   uint64            // not readable by the live release's event types, since the start
-	LastError    string            // of the last unreadable event
+	// Watermark is MaxEventTime less the lateness, or, once nothing has come for the idle timeout, the clock less the lateness if that
+	// is later: a window for output may close then although the stream is quiet. It never goes back. It judges no event: which events
+	// are late is decided by MaxEventTime, which the log keeps, so that every replay decides the same (ADR 5). No read waits for it.
+	Watermark  freshet.Timestamp
+	Idle       bool   // the watermark goes with the clock
+	Events     uint64 // applied since the start
+	Late       uint64 // dropped from a session view because its session was closed, since the start
+	Behind     uint64 // came behind MaxEventTime less the lateness, counted nevertheless wherever a window sees them, since the start
+	Unseen     uint64 // older than any window of the view, since the start; counted for each view
+	Unreadable uint64 // not readable by the live release's event types, since the start
+	LastError  string // of the last unreadable event
 }
 
 func (s *stream) begin(own featurestore.Ownership, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.s = Stream{Applied: own.Checkpoint, Checkpoint: own.Checkpoint, CheckpointAt: now}
-	s.ready, s.epoch = false, own.Epoch
+	s.ready, s.epoch, s.eventAt = false, own.Epoch, now
 }
 
-func (s *stream) applied(events int, through freshet.Offset, maxEventTime freshet.Timestamp, lateness time.Duration) {
+func (s *stream) applied(records []eventlog.Record, lateness time.Duration, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.s.Events += uint64(events)
-	s.s.Applied = through
-	if maxEventTime > s.s.MaxEventTime {
-		s.s.MaxEventTime = maxEventTime
-		s.s.Watermark = max(0, maxEventTime.Add(-lateness))
+	last := &records[len(records)-1]
+	s.s.Events += uint64(len(records))
+	s.s.Applied = last.Offset
+	s.eventAt = now
+	for i := range records {
+		if r := &records[i]; r.Event.EventTime < r.MaxEventTime.Add(-lateness) {
+			s.s.Behind++
+		}
 	}
+	s.reached(last, lateness)
+}
+
+// reached brings the watermark to where it is with the event of r.
+func (s *stream) reached(r *eventlog.Record, lateness time.Duration) {
+	s.lateness = lateness
+	s.s.MaxEventTime = max(s.s.MaxEventTime, r.MaxEventTime, r.Event.EventTime)
+	s.s.Watermark = max(s.s.Watermark, s.s.MaxEventTime.Add(-lateness))
+}
+
+// recall is reached for the last event that the rows have when the receiver begins.
+func (s *stream) recall(r *eventlog.Record, lateness time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reached(r, lateness)
+}
+
+// look is the state now, head being the last event in the log.
+func (s *stream) look(head freshet.Offset, idleTimeout time.Duration, now time.Time) Stream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.s.Idle = s.ready && head <= s.s.Applied && now.Sub(s.eventAt) >= idleTimeout
+	if s.s.Idle {
+		s.s.Watermark = max(s.s.Watermark, freshet.TimestampOf(now.Add(-s.lateness)))
+	}
+	return s.s
 }
 
 func (s *stream) count(outcome feature.Outcome) {
@@ -92,13 +130,12 @@ func (s *stream) caughtUp(yes bool) {
 // Streams is the state of all partitions, in their order.
 func (r *Receiver) Streams() []Stream {
 	all := make([]Stream, freshet.Partitions)
+	now := r.o.Now()
 	for i := range all {
-		s := &r.streams[i]
-		s.mu.Lock()
-		all[i] = s.s
-		s.mu.Unlock()
-		all[i].Partition = freshet.Partition(i)
-		all[i].Head = r.log.Head(all[i].Partition)
+		p := freshet.Partition(i)
+		head := r.log.Head(p)
+		all[i] = r.streams[i].look(head, r.o.IdleTimeout, now)
+		all[i].Partition, all[i].Head = p, head
 	}
 	return all
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/freshet-ml/freshet/internal/project"
 	"github.com/freshet-ml/freshet/internal/reader"
 	"github.com/freshet-ml/freshet/internal/receiver"
+	"github.com/freshet-ml/freshet/internal/recheck"
 	"github.com/freshet-ml/freshet/internal/release"
 	"github.com/freshet-ml/freshet/internal/sweep"
 	"github.com/freshet-ml/freshet/jobqueue"
@@ -194,6 +195,7 @@ func (r *sweepRig) check(key freshet.Key) {
 		e := events[len(events)-1-min(int(r.rng.ExpFloat64()*3), len(events)-1)]
 		moments = append(moments, e.Record.EventTime.Add(soon(20*time.Minute)))
 	}
+	r.recheck(values, key, now)
 	for _, at := range moments {
 		for _, v := range rel.Project().Views {
 			got, err := values.Values(r.t.Context(), rel, []*feature.View{v}, key, at, false, nil)
@@ -208,5 +210,26 @@ func (r *sweepRig) check(key freshet.Key) {
 				r.t.Fatalf("%s of %s at %s, %s from now: %v, the events say %v", v.Name(), key, at, at.Sub(now), got, want)
 			}
 		}
+	}
+}
+
+// recheck does what the server's continuous check does: it must find nothing.
+func (r *sweepRig) recheck(values *reader.Reader, key freshet.Key, now freshet.Timestamp) {
+	r.t.Helper()
+	rel := r.live.Load()
+	c := recheck.New(values, r.features, r.log, recheck.Options{})
+	for _, v := range rel.Project().Views {
+		rows, err := values.Rows(r.t.Context(), nil, []*feature.View{v}, key)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		served, err := values.Read(r.t.Context(), rel, []*feature.View{v}, rows, key, now, nil)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		c.Check(r.t.Context(), reader.Served{Release: rel, View: v, Row: rows[0], At: now, Values: served})
+	}
+	if s := c.Stats(); s.Mismatched > 0 || s.Checked == 0 {
+		r.t.Fatalf("the continuous check of %s counts %+v", key, s)
 	}
 }
