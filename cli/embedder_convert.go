@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/freshet-ml/freshet"
-	"github.com/freshet-ml/freshet/embed/wordtable"
+	"github.com/freshet-ml/freshet/server"
 )
 
 // embedderConvertCommand makes a word table of a text file of word vectors.
@@ -48,9 +48,9 @@ func (c *embedderConvertCommand) Run(ctx context.Context, sh *shell) error {
 	source := &countedReader{ctx: ctx, r: in, read: func(n int64) {
 		meter.show(func() string { return fmt.Sprintf("%s %s MB read", bar(n, info.Size()), grouped(int(n>>20))) })
 	}}
-	var done wordtable.Converted
+	var done server.WordTable
 	err = writeFile(c.Output, func(w io.Writer) (err error) {
-		done, err = wordtable.Convert(source, w, &wordtable.Options{MaxWords: c.MaxWords, Center: c.Center})
+		done, err = server.ConvertWordTable(source, w, server.WordTableOptions{MaxWords: c.MaxWords, Center: c.Center})
 		return err
 	})
 	meter.close()

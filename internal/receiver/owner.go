@@ -49,16 +49,19 @@ func newOwner(r *Receiver, p freshet.Partition, own featurestore.Ownership) *own
 	return o
 }
 
-// recall finds out how far event time was at the checkpoint.
-func (o *owner) recall(ctx context.Context, checkpoint freshet.Offset) (err error) {
+// recall finds out how far event time was at the checkpoint. Where that cannot be read the watermark is unknown until the next
+// event, which stops nothing.
+func (o *owner) recall(ctx context.Context, checkpoint freshet.Offset) {
 	if checkpoint == 0 {
-		return nil
+		return
 	}
-	if o.records, err = o.r.log.Read(ctx, o.records[:0], o.p, checkpoint, 1); err != nil || len(o.records) == 0 {
-		return err
+	records, err := o.r.log.Read(ctx, o.records[:0], o.p, checkpoint, 1)
+	if err != nil && ctx.Err() == nil {
+		o.r.o.Logger.Warn("the watermark is unknown until the next event", slog.Int("partition", int(o.p)), slog.Any("error", err))
 	}
-	o.stream.recall(&o.records[0], o.r.live.Load().Project().Lateness)
-	return nil
+	if err == nil && len(records) > 0 {
+		o.stream.recall(&records[0], o.r.live.Load().Project().Lateness)
+	}
 }
 
 // batch applies records as one micro-batch. Rows come first, then jobs, then at leisure the checkpoint: a crash after

@@ -97,9 +97,7 @@ func (r *Receiver) own(ctx context.Context, p freshet.Partition) error {
 		return stopped(ctx, err)
 	}
 	o := newOwner(r, p, own)
-	if err := o.recall(ctx, own.Checkpoint); err != nil {
-		return stopped(ctx, err)
-	}
+	o.recall(ctx, own.Checkpoint)
 	// Jobs were made through the checkpoint before it was taken; the queue may not have written that down, because a
 	// batch without jobs costs it no write.
 	if err := r.jobs.Enqueue(ctx, p, own.Epoch, own.Checkpoint, nil); err != nil {
