@@ -14,6 +14,7 @@ import (
 type benchCommand struct {
 	Ingest benchIngestCommand `cmd:"" help:"How many events a second become durable."`
 	E2E    benchE2ECommand    `cmd:"" name:"e2e" help:"How long it takes from an event to the stored prediction."`
+	Models benchModelsCommand `cmd:"" help:"How long models take: alone, behind their door, in a pipeline."`
 	Echo   benchEchoCommand   `cmd:"" hidden:"" help:"Serve an HTTP echo: what the other benchmarks compare with."`
 }
 

@@ -84,12 +84,39 @@ func TestBenchE2E(t *testing.T) {
 	mustPrint(t, r.print, "200 events/s", "event → prediction p50 / p99", "12 (100 % of jobs) / 0", "open loop")
 }
 
+func TestBenchModels(t *testing.T) {
+	t.Parallel()
+	out, _ := benchmark(t, "models", "--json", "--rate", "100", "--connections", "2")
+	var r benchModels
+	if err := json.Unmarshal([]byte(out), &r); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.InProcess) != 2 || r.InProcess[1].Rows != 100 || r.InProcess[0].Micros <= 0 {
+		t.Errorf("in process: %+v", r.InProcess)
+	}
+	for name, x := range map[string]benchModelDoor{"oip": r.OIP, "predict": r.Predict} {
+		if x.Errors != 0 || x.Latency.Count == 0 || x.Echo.Count == 0 {
+			t.Errorf("%s: %+v", name, x)
+		}
+	}
+	var table bytes.Buffer
+	if err := r.print(&shell{out: &table}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"100 rows", "OIP, 34 numbers", "predict, 100 candidates", "× HTTP echo"} {
+		if !strings.Contains(table.String(), want) {
+			t.Errorf("%q is missing in\n%s", want, table.String())
+		}
+	}
+}
+
 func TestBenchRefusesWrongFlags(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{
 		{"ingest", "--batch", "0"}, {"ingest", "--connections", "0"}, {"ingest", "--duration", "0s"}, {"e2e", "--rate", "0"},
 		{"e2e", "--sample", "2"}, {"e2e", "--rate", "NaN"}, {"e2e", "--duration", "2h"}, {"ingest", "--server", "ftp://x"},
 		{"ingest", "--dir", "/none/such"}, {"e2e", "--server", "http://127.0.0.1:1", "--dir", "/tmp"},
+		{"models", "--connections", "0"}, {"models", "--rate", "0"},
 	} {
 		var errs bytes.Buffer
 		if code := run(t.Context(), Options{Args: append([]string{"bench"}, args...), Stdout: &errs, Stderr: &errs}); code != exitUsage {
