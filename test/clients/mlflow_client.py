@@ -4,7 +4,6 @@ import sys
 
 import numpy as np
 import pandas as pd
-from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.scoring_server.client import ScoringServerClient
 
 host, port = sys.argv[1].removeprefix("http://").split(":")
@@ -21,15 +20,14 @@ frame = pd.DataFrame({"b": [2.0, np.nan], "a": [1, 3], "extra": ["x", "y"]})
 want = [[21.0, -1.0], [3.0, -3.0]]
 same(client.invoke(frame).get_predictions().values.tolist(), want, "a data frame")
 same(client.invoke(frame, params={"unknown": 1}).get_predictions().values.tolist(), want, "params")
-same(client.invoke({"instances": frame[["a", "b"]].head(1).to_dict("records")}).get_predictions().values.tolist(), want[:1], "instances")
-for data, part in {
+for what, (data, part) in {
     "a missing column": (pd.DataFrame({"b": [1.0]}), "Model is missing inputs ['a']"),
     "a text": (pd.DataFrame({"a": ["many"], "b": [1.0]}), "many"),
-}.values():
+}.items():
     try:
         client.invoke(data)
-    except MlflowException as e:
-        assert part in str(e), f"got {e}, want {part!r}"
-    else:
-        raise AssertionError(f"not refused: {data}")
+    except Exception as e:  # the client raises nothing narrower
+        assert "400" in str(e) and part in str(e), f"{what}: got {e}, want {part!r}"
+        continue
+    raise AssertionError(f"not refused: {what}")
 print("ok")
