@@ -4,6 +4,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"github.com/freshet-ml/freshet"
 )
 
 // minMemory is the least that is divided: below it every part would be too small to be of use.
@@ -14,14 +16,15 @@ type shares struct {
 	rows     int64 // feature rows in memory
 	cache    int64 // blocks read from disk
 	memTable int64 // one of four
+	unsaved  int64 // rows of a partition that were changed since its checkpoint
 }
 
 // sharesOf divides memory. Rows take three eighths, because the garbage collector lets the heap grow to about twice what
-// lives in it; blocks, which are packed denser and serve what is cold, an eighth; memtables a sixteenth as long as they are small. What is
-// left is for requests and jobs.
+// lives in it; blocks, which are packed denser and serve what is cold, an eighth; memtables a sixteenth as long as they are small; rows that wait for the
+// checkpoint of their partition an eighth at most. What is left is for requests and jobs.
 func sharesOf(memory int64) shares {
 	memory = max(memory, minMemory)
-	return shares{rows: memory / 8 * 3, cache: memory / 8, memTable: memory / 64}
+	return shares{rows: memory / 8 * 3, cache: memory / 8, memTable: memory / 64, unsaved: memory / 8 / freshet.Partitions}
 }
 
 // assumedMemory is what a machine has that doesn't say.

@@ -9,8 +9,8 @@ import (
 func TestMemoryIsDivided(t *testing.T) {
 	t.Parallel()
 	for memory, want := range map[int64]shares{
-		2 << 30: {rows: 768 << 20, cache: 256 << 20, memTable: 32 << 20}, // of which the disk takes 24 MB
-		0:       {rows: 24 << 20, cache: 8 << 20, memTable: 1 << 20},
+		2 << 30: {rows: 768 << 20, cache: 256 << 20, memTable: 32 << 20, unsaved: 4 << 20}, // of which the disk takes 24 MB
+		0:       {rows: 24 << 20, cache: 8 << 20, memTable: 1 << 20, unsaved: 128 << 10},
 	} {
 		if got := sharesOf(memory); got != want {
 			t.Errorf("%d: %+v, want %+v", memory, got, want)

@@ -108,7 +108,7 @@ func (s *Server) open(ctx context.Context) error {
 		return err
 	}
 	past := history.New(s.log, s.offline)
-	s.receiver = receiver.New(past, s.features, s.jobs, s.live, receiver.Options{IdleTimeout: s.o.IdleTimeout, Now: s.o.Now, Logger: s.o.Logger})
+	s.receiver = receiver.New(past, s.features, s.jobs, s.live, receiver.Options{CheckpointBytes: int(s.memory.unsaved), IdleTimeout: s.o.IdleTimeout, Now: s.o.Now, Logger: s.o.Logger})
 	s.sweeper = sweep.New(s.features, s.receiver, s.live, sweep.Options{Now: s.o.Now, Logger: s.o.Logger})
 	values := reader.New(s.features, past)
 	s.checker = recheck.New(values, s.features, past, recheck.Options{Every: s.o.CheckEvery, Now: s.o.Now, Logger: s.o.Logger})

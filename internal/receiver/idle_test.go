@@ -1,6 +1,7 @@
 package receiver
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,5 +43,29 @@ func TestAnIdlePartitionGoesWithTheClock(t *testing.T) {
 			t.Errorf("after a restart the largest event time is %s", s.MaxEventTime)
 		}
 		b.stop()
+	})
+}
+
+// TestLongRowsAreSavedEarlier: rows that wait for a checkpoint are bounded in bytes, too.
+func TestLongRowsAreSavedEarlier(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, plays)
+		b.stop()
+		b.receiver = New(b.log, b.features, b.jobs, b.live, Options{CheckpointBytes: 40})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- b.receiver.Run(ctx) }()
+		var p freshet.Partition
+		for range 10 {
+			p = b.play("u1", 5).Partition
+			synctest.Wait()
+		}
+		if s := b.receiver.Streams()[p]; s.Checkpoint == 0 {
+			t.Errorf("ten rows and no checkpoint of %d events", s.Applied)
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
 	})
 }

@@ -22,6 +22,7 @@ type owner struct {
 	stream *stream
 
 	unsaved  int       // row changes since the last checkpoint
+	bytes    int       // of them
 	saveAt   time.Time // when a checkpoint is due; zero while nothing is unsaved
 	deadline context.Context
 	cancel   context.CancelFunc // of deadline
@@ -87,6 +88,9 @@ func (o *owner) batch(ctx context.Context, records []eventlog.Record) error {
 	}
 	o.next = through + 1
 	o.unsaved += max(1, len(o.rows)) // progress without a row change is worth a checkpoint, too
+	for i := range o.rows {
+		o.bytes += len(o.rows[i].Data)
+	}
 	if o.saveAt.IsZero() {
 		o.saveAt = o.r.o.Now().Add(o.r.o.CheckpointEvery)
 	}
@@ -195,14 +199,14 @@ func (o *owner) scratchOf(v *feature.View) *feature.Scratch {
 
 // due tells whether a checkpoint should be taken now.
 func (o *owner) due() bool {
-	return o.unsaved >= o.r.o.CheckpointRows || o.unsaved > 0 && !o.r.o.Now().Before(o.saveAt)
+	return o.unsaved >= o.r.o.CheckpointRows || o.bytes >= o.r.o.CheckpointBytes || o.unsaved > 0 && !o.r.o.Now().Before(o.saveAt)
 }
 
 func (o *owner) checkpoint(ctx context.Context) error {
 	if err := o.r.features.Checkpoint(ctx, o.p, o.epoch, o.r.live.Load().ViewIDs()); err != nil {
 		return err
 	}
-	o.unsaved, o.saveAt = 0, time.Time{}
+	o.unsaved, o.bytes, o.saveAt = 0, 0, time.Time{}
 	o.forgetDeadline()
 	o.stream.saved(o.next-1, o.r.o.Now())
 	return nil

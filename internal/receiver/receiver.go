@@ -25,6 +25,8 @@ type Options struct {
 	// CheckpointRows is the number of row changes after which a checkpoint is taken earlier: it bounds the rows that wait
 	// in memory. Defaults to 8,192.
 	CheckpointRows int
+	// CheckpointBytes is the same in bytes of row data, each change counted: rows may be long. Defaults to 4 MiB.
+	CheckpointBytes int
 	// BatchEvents bounds a micro-batch when the receiver is behind; at the head a batch is what one group commit brought.
 	// Defaults to 512.
 	BatchEvents int
@@ -59,6 +61,9 @@ func New(log events, features *featurestore.Store, jobs *jobqueue.Queue, live *r
 	}
 	if o.CheckpointRows == 0 {
 		o.CheckpointRows = 8192
+	}
+	if o.CheckpointBytes == 0 {
+		o.CheckpointBytes = 4 << 20
 	}
 	if o.BatchEvents == 0 {
 		o.BatchEvents = 512
