@@ -15,21 +15,35 @@ import (
 type Ownership struct {
 	Epoch      freshet.Epoch
 	Checkpoint freshet.Offset // rows are durable through this offset: replay starts after it
+	// Views says for each view that has been kept or filled through which offset its rows are durable. Those that were
+	// kept may be ahead of Checkpoint, when another had to be taken back: their rows know it by their offsets.
+	Views map[freshet.ViewID]freshet.Offset
+}
+
+// Filled says that the rows of View hold all events through Through, and none after it: those of a view that is being filled by a
+// replay, or that nobody has fed since.
+type Filled struct {
+	View    freshet.ViewID
+	Through freshet.Offset
 }
 
 // Driver stores rows. It does not validate, retry or log. All methods may be called concurrently, except that
-// Apply and Checkpoint of one partition are called by its owner alone, one at a time.
+// Apply, Checkpoint and Drop of one partition are called by its owner alone, one at a time.
 type Driver interface {
 	// Acquire makes the caller the owner of partition under a new epoch and forgets what was applied but not
-	// checkpointed by an owner before. If one of views was not among those of the last checkpoint, its rows must be
-	// filled from the start: then Checkpoint, and with it Applied, is 0.
+	// checkpointed by an owner before. If one of views was not kept by the last checkpoint, replay starts where its rows end:
+	// then Checkpoint, and with it Applied, is where it was filled to, 0 if it was not.
 	Acquire(ctx context.Context, partition freshet.Partition, views []freshet.ViewID) (Ownership, error)
 	// Apply makes rows visible to readers and advances Applied to through, together. A row with nil Data is removed. The store takes
 	// the rows' data; the caller does not touch it again. PreconditionFailed if epoch is not the partition's last.
 	Apply(ctx context.Context, partition freshet.Partition, epoch freshet.Epoch, through freshet.Offset, rows []freshet.Row) error
-	// Checkpoint makes all that was applied to partition durable, together with the offset and the views that were kept, so
-	// that a restart finds all or nothing. It may return before the bytes are synced, as long as order is kept: a later sync of the same disk covers them.
-	Checkpoint(ctx context.Context, partition freshet.Partition, epoch freshet.Epoch, views []freshet.ViewID) error
+	// Checkpoint makes all that was applied to partition durable, together with the offset, the views that were kept through
+	// it and those that are filled to another, so that a restart finds all or nothing. It may return before the bytes are synced, as long
+	// as order is kept: a later sync of the same disk covers them.
+	Checkpoint(ctx context.Context, partition freshet.Partition, epoch freshet.Epoch, views []freshet.ViewID, filled []Filled) error
+	// Drop removes the rows of all views but those of keep, in memory and on disk, also such as no checkpoint knows, and
+	// what checkpoints have said about them: a view that comes back is filled from the start.
+	Drop(ctx context.Context, partition freshet.Partition, epoch freshet.Epoch, keep []freshet.ViewID) error
 	// Get appends to dst the rows of one key of partition, one for each view in their order, with nil Data where there is
 	// none. The caller may keep the data and must not change it.
 	Get(ctx context.Context, dst []freshet.Row, partition freshet.Partition, key freshet.Key, views []freshet.ViewID) ([]freshet.Row, error)

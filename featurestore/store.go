@@ -56,12 +56,24 @@ func (s *Store) Apply(ctx context.Context, partition freshet.Partition, epoch fr
 }
 
 // Checkpoint makes what was applied to partition survive a restart; see Driver.
-func (s *Store) Checkpoint(ctx context.Context, partition freshet.Partition, epoch freshet.Epoch, views []freshet.ViewID) error {
-	if err := s.d.Checkpoint(ctx, partition, epoch, views); err != nil {
+func (s *Store) Checkpoint(ctx context.Context, partition freshet.Partition, epoch freshet.Epoch, views []freshet.ViewID, filled []Filled) error {
+	if err := s.d.Checkpoint(ctx, partition, epoch, views, filled); err != nil {
 		s.count(err)
 		return freshet.Errorf("", "checkpoint partition %d: %w", partition, err)
 	}
 	s.checkpoints.Add(1)
+	return nil
+}
+
+// Drop removes the rows of all views but those of keep; see Driver.
+func (s *Store) Drop(ctx context.Context, partition freshet.Partition, epoch freshet.Epoch, keep []freshet.ViewID) error {
+	if err := check(partition); err != nil {
+		return err
+	}
+	if err := s.d.Drop(ctx, partition, epoch, keep); err != nil {
+		s.count(err)
+		return freshet.Errorf("", "drop rows of partition %d: %w", partition, err)
+	}
 	return nil
 }
 
@@ -134,7 +146,49 @@ func check(partition freshet.Partition) error {
 	return nil
 }
 
-// Kept tells whether all of views are among those that a checkpoint has kept: what a driver's Acquire asks.
-func Kept(kept, views []freshet.ViewID) bool {
-	return !slices.ContainsFunc(views, func(v freshet.ViewID) bool { return !slices.Contains(kept, v) })
+// Saved is what a checkpoint says: what a driver's Acquire reads and its Drop changes.
+type Saved struct {
+	Through freshet.Offset
+	Views   []freshet.ViewID // kept through it
+	Filled  []Filled         // none of Views
+}
+
+// Clone is a copy that shares nothing with s.
+func (s Saved) Clone() Saved {
+	s.Views, s.Filled = slices.Clone(s.Views), slices.Clone(s.Filled)
+	return s
+}
+
+// Equal tells whether both say the same, in the same order.
+func (s Saved) Equal(t Saved) bool {
+	return s.Through == t.Through && slices.Equal(s.Views, t.Views) && slices.Equal(s.Filled, t.Filled)
+}
+
+// Reach says for each view how far its rows go.
+func (s Saved) Reach() map[freshet.ViewID]freshet.Offset {
+	reach := make(map[freshet.ViewID]freshet.Offset, len(s.Views)+len(s.Filled))
+	for _, f := range s.Filled {
+		reach[f.View] = f.Through
+	}
+	for _, v := range s.Views {
+		reach[v] = s.Through
+	}
+	return reach
+}
+
+// Start is the offset after which views must be replayed.
+func (s Saved) Start(views []freshet.ViewID) freshet.Offset {
+	start, reach := s.Through, s.Reach()
+	for _, v := range views {
+		start = min(start, reach[v])
+	}
+	return start
+}
+
+// Without is s after a Drop of all views but those of keep.
+func (s Saved) Without(keep []freshet.ViewID) Saved {
+	gone := func(v freshet.ViewID) bool { return !slices.Contains(keep, v) }
+	s.Views = slices.DeleteFunc(slices.Clone(s.Views), gone)
+	s.Filled = slices.DeleteFunc(slices.Clone(s.Filled), func(f Filled) bool { return gone(f.View) })
+	return s
 }

@@ -110,6 +110,8 @@ func (s *Server) open(ctx context.Context) error {
 	past := history.New(s.log, s.offline)
 	s.receiver = receiver.New(past, s.features, s.jobs, s.live, receiver.Options{CheckpointBytes: int(s.memory.unsaved), IdleTimeout: s.o.IdleTimeout, Now: s.o.Now, Logger: s.o.Logger})
 	s.sweeper = sweep.New(s.features, s.receiver, s.live, sweep.Options{Now: s.o.Now, Logger: s.o.Logger})
+	// Rows of views that a project file of a former start had: nothing reads them any more.
+	s.receiver.DropUnused()
 	values := reader.New(s.features, past)
 	s.checker = recheck.New(values, s.features, past, recheck.Options{Every: s.o.CheckEvery, Now: s.o.Now, Logger: s.o.Logger})
 	s.orchestrator = orchestration.New(orchestration.Deps{
@@ -220,6 +222,7 @@ func (s *Server) openRelease(ctx context.Context, p *project.Project, models *se
 		return err
 	}
 	s.live.Store(rel)
+	s.onClose("live release", func() error { s.live.Store(nil); return nil })
 	return nil
 }
 

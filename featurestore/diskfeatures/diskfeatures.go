@@ -32,15 +32,15 @@ type Store struct {
 type partition struct {
 	applied progress.Mark
 
-	mu         sync.RWMutex
-	closed     bool
-	epoch      freshet.Epoch
-	checkpoint freshet.Offset
-	rows       map[rowKey]freshet.Row               // nil Data: known not to be there
-	dirty      map[rowKey]struct{}                  // keys of rows that the last checkpoint does not have
-	bytes      int64                                // of rows
-	evictions  uint64                               // how often rows were dropped from memory: see Get
-	removed    map[freshet.ViewID]freshet.Timestamp // nil: not read from disk yet
+	mu        sync.RWMutex
+	closed    bool
+	epoch     freshet.Epoch
+	saved     featurestore.Saved                   // the checkpoint; Through is earlier if replay had to start earlier
+	rows      map[rowKey]freshet.Row               // nil Data: known not to be there
+	dirty     map[rowKey]struct{}                  // keys of rows that the last checkpoint does not have
+	bytes     int64                                // of rows
+	evictions uint64                               // how often rows were dropped from memory: see Get
+	removed   map[freshet.ViewID]freshet.Timestamp // nil: not read from disk yet
 }
 
 type rowKey struct {
@@ -84,13 +84,12 @@ func (s *Store) Acquire(_ context.Context, p freshet.Partition, views []freshet.
 	if err := s.db.Set(checkpointKey(p), encodeCheckpoint(saved), pebble.NoSync); err != nil {
 		return featurestore.Ownership{}, err
 	}
-	if !featurestore.Kept(saved.views, views) {
-		saved.offset = 0
-	}
+	own := featurestore.Ownership{Epoch: saved.epoch, Checkpoint: saved.Start(views), Views: saved.Reach()}
 	part.forget()
-	part.epoch, part.checkpoint = saved.epoch, saved.offset
-	part.applied.Reset(saved.offset)
-	return featurestore.Ownership{Epoch: saved.epoch, Checkpoint: saved.offset}, nil
+	part.epoch, part.saved = saved.epoch, saved.Saved
+	part.saved.Through = own.Checkpoint
+	part.applied.Reset(own.Checkpoint)
+	return own, nil
 }
 
 // forget drops all rows from memory: a new owner replays them from the checkpoint.
@@ -108,7 +107,24 @@ func (s *Store) readCheckpoint(p freshet.Partition) (checkpoint, error) {
 		return checkpoint{}, err
 	}
 	defer closer.Close()
-	return decodeCheckpoint(b)
+	c, err := decodeCheckpoint(b)
+	if err != nil {
+		return c, err
+	}
+	c.Filled, err = s.readFilled(p)
+	return c, err
+}
+
+func (s *Store) readFilled(p freshet.Partition) ([]featurestore.Filled, error) {
+	b, closer, err := s.db.Get(filledKey(p))
+	if err == pebble.ErrNotFound {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer closer.Close()
+	return decodeFilled(b)
 }
 
 func (s *Store) Apply(_ context.Context, p freshet.Partition, epoch freshet.Epoch, through freshet.Offset, rows []freshet.Row) error {
@@ -146,15 +162,15 @@ func (part *partition) put(k rowKey, r freshet.Row) {
 
 func size(r freshet.Row) int64 { return int64(len(r.Key)+len(r.Data)) + rowOverhead }
 
-func (s *Store) Checkpoint(_ context.Context, p freshet.Partition, epoch freshet.Epoch, views []freshet.ViewID) error {
+func (s *Store) Checkpoint(_ context.Context, p freshet.Partition, epoch freshet.Epoch, views []freshet.ViewID, filled []featurestore.Filled) error {
 	part := &s.partitions[p]
 	part.mu.RLock()
 	defer func() { part.mu.RUnlock() }()
 	if err := part.own(epoch); err != nil {
 		return err
 	}
-	through := part.applied.At()
-	if through == part.checkpoint {
+	next := featurestore.Saved{Through: part.applied.At(), Views: views, Filled: filled}
+	if len(part.dirty) == 0 && next.Equal(part.saved) {
 		return nil
 	}
 	batch := s.db.NewBatch()
@@ -175,7 +191,7 @@ func (s *Store) Checkpoint(_ context.Context, p freshet.Partition, epoch freshet
 		}
 	}
 	// Rows and offset in one batch: a restart finds both or neither.
-	if err := batch.Set(checkpointKey(p), encodeCheckpoint(checkpoint{epoch, through, views}), nil); err != nil {
+	if err := setCheckpoint(batch, p, checkpoint{epoch, next}); err != nil {
 		return err
 	}
 	if err := batch.Commit(pebble.NoSync); err != nil {
@@ -184,15 +200,26 @@ func (s *Store) Checkpoint(_ context.Context, p freshet.Partition, epoch freshet
 	// The owner applies nothing meanwhile (see Driver), so what was dirty above is what is clean now.
 	part.mu.RUnlock()
 	part.mu.Lock()
-	part.settle(through, s.hotBytes)
+	part.settle(next, s.hotBytes)
 	part.mu.Unlock()
 	part.mu.RLock()
 	return nil
 }
 
-// settle notes that everything through the offset is on its way to disk, and drops rows while there are too many.
-func (part *partition) settle(through freshet.Offset, hotBytes int64) {
-	part.checkpoint = through
+// setCheckpoint writes what the checkpoint says. Filled views are rare: without any their key is not there.
+func setCheckpoint(batch *pebble.Batch, p freshet.Partition, c checkpoint) error {
+	if err := batch.Set(checkpointKey(p), encodeCheckpoint(c), nil); err != nil {
+		return err
+	}
+	if len(c.Filled) == 0 {
+		return batch.Delete(filledKey(p), nil)
+	}
+	return batch.Set(filledKey(p), encodeFilled(c.Filled), nil)
+}
+
+// settle notes that everything of the checkpoint is on its way to disk, and drops rows while there are too many.
+func (part *partition) settle(saved featurestore.Saved, hotBytes int64) {
+	part.saved = saved.Clone()
 	clear(part.dirty)
 	part.evict(hotBytes)
 }

@@ -64,7 +64,7 @@ func TestCrash(t *testing.T) {
 		if err := s.Apply(t.Context(), p, own.Epoch, o, rows); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Checkpoint(t.Context(), p, own.Epoch, nil); err != nil {
+		if err := s.Checkpoint(t.Context(), p, own.Epoch, nil, nil); err != nil {
 			t.Fatal(err)
 		}
 		if o%9 == 0 { // the event log's sync
@@ -100,7 +100,7 @@ func TestHotRowsAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 		if o%500 == 0 {
-			if err := s.Checkpoint(t.Context(), 1, own.Epoch, nil); err != nil {
+			if err := s.Checkpoint(t.Context(), 1, own.Epoch, nil, nil); err != nil {
 				t.Fatal(err)
 			}
 			if _, bytes := s.HotRows(); bytes > hot/freshet.Partitions {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/featurestore"
 )
 
 // Key prefixes of this driver in the shared store (internal/disk lists all).
@@ -43,17 +44,55 @@ func removedKey(p freshet.Partition, v freshet.ViewID) []byte {
 	return binary.BigEndian.AppendUint64(checkpointKey(p), uint64(v))
 }
 
+// filledKey: 'c', partition (1 byte), 'f'.
+func filledKey(p freshet.Partition) []byte { return []byte{checkpointPrefix, byte(p), 'f'} }
+
+// rowsOf are the bounds of the keys of a view's rows.
+func rowsOf(p freshet.Partition, v freshet.ViewID) (from, to []byte) {
+	from = appendRowKey(nil, p, rowKey{view: v})
+	return from, after(from)
+}
+
+// viewOf is the view of a row's key.
+func viewOf(key []byte) (freshet.ViewID, bool) {
+	if len(key) < 10 {
+		return 0, false
+	}
+	return freshet.ViewID(binary.BigEndian.Uint64(key[2:])), true
+}
+
 // checkpoint is what a partition's rows on disk amount to.
 type checkpoint struct {
-	epoch  freshet.Epoch
-	offset freshet.Offset
-	views  []freshet.ViewID
+	epoch freshet.Epoch
+	featurestore.Saved
+}
+
+// encodeFilled: for each view its id (8 bytes, big endian) and the offset through which it is filled (8 bytes, big endian).
+func encodeFilled(filled []featurestore.Filled) []byte {
+	var b []byte
+	for _, f := range filled {
+		b = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(b, uint64(f.View)), uint64(f.Through))
+	}
+	return b
+}
+
+func decodeFilled(b []byte) ([]featurestore.Filled, error) {
+	if len(b)%16 != 0 {
+		return nil, freshet.Errorf(freshet.Internal, "damaged list of filled views: %d bytes", len(b))
+	}
+	var filled []featurestore.Filled
+	for ; len(b) > 0; b = b[16:] {
+		filled = append(filled, featurestore.Filled{
+			View: freshet.ViewID(binary.BigEndian.Uint64(b)), Through: freshet.Offset(binary.BigEndian.Uint64(b[8:])),
+		})
+	}
+	return filled, nil
 }
 
 // encodeCheckpoint: epoch (uvarint), offset (uvarint), ids of the views (8 bytes each, big endian).
 func encodeCheckpoint(c checkpoint) []byte {
-	b := binary.AppendUvarint(binary.AppendUvarint(nil, uint64(c.epoch)), uint64(c.offset))
-	for _, v := range c.views {
+	b := binary.AppendUvarint(binary.AppendUvarint(nil, uint64(c.epoch)), uint64(c.Through))
+	for _, v := range c.Views {
 		b = binary.BigEndian.AppendUint64(b, uint64(v))
 	}
 	return b
@@ -70,9 +109,9 @@ func decodeCheckpoint(b []byte) (checkpoint, error) {
 	if n <= 0 || (len(b)-n)%8 != 0 {
 		return checkpoint{}, damaged
 	}
-	c := checkpoint{epoch: freshet.Epoch(epoch), offset: freshet.Offset(offset)}
+	c := checkpoint{freshet.Epoch(epoch), featurestore.Saved{Through: freshet.Offset(offset)}}
 	for b = b[n:]; len(b) > 0; b = b[8:] {
-		c.views = append(c.views, freshet.ViewID(binary.BigEndian.Uint64(b)))
+		c.Views = append(c.Views, freshet.ViewID(binary.BigEndian.Uint64(b)))
 	}
 	return c, nil
 }

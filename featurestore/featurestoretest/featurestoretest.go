@@ -30,6 +30,8 @@ func Run(t *testing.T, h Harness) {
 		"old epochs are refused":               testEpochs,
 		"a new owner starts at the checkpoint": testTakeover,
 		"a new view starts at the beginning":   testViews,
+		"a view that is filled":                testFilled,
+		"drop":                                 testDrop,
 		"reopen":                               testReopen,
 		"wait":                                 testWait,
 		"readers beside the owner":             testConcurrent,
@@ -77,7 +79,7 @@ func apply(t *testing.T, s *featurestore.Store, p freshet.Partition, e freshet.E
 
 func checkpoint(t *testing.T, s *featurestore.Store, p freshet.Partition, e freshet.Epoch, views ...freshet.ViewID) {
 	t.Helper()
-	if err := s.Checkpoint(t.Context(), p, e, views); err != nil {
+	if err := s.Checkpoint(t.Context(), p, e, views, nil); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -176,7 +178,7 @@ func testEpochs(t *testing.T, h Harness) {
 	if err := s.Apply(t.Context(), partition, first.Epoch, 1, []freshet.Row{row(1, key, 1, "zombie")}); freshet.CodeOf(err) != freshet.PreconditionFailed {
 		t.Errorf("apply of a former owner: %v", err)
 	}
-	if err := s.Checkpoint(t.Context(), partition, first.Epoch, nil); freshet.CodeOf(err) != freshet.PreconditionFailed {
+	if err := s.Checkpoint(t.Context(), partition, first.Epoch, nil, nil); freshet.CodeOf(err) != freshet.PreconditionFailed {
 		t.Errorf("checkpoint of a former owner: %v", err)
 	}
 	want(t, s, key, "-")
@@ -217,6 +219,95 @@ func testViews(t *testing.T, h Harness) {
 		t.Fatalf("filled halfway: checkpoint %d, want 4", own.Checkpoint)
 	}
 	want(t, s, key, "6 a", "4 b")
+}
+
+// testFilled: a view that a checkpoint calls filled to an offset goes on from there, over takeovers and restarts, until one
+// calls it kept.
+func testFilled(t *testing.T, h Harness) {
+	d := h.Open(t)
+	s := featurestore.New(d)
+	t.Cleanup(func() { s.Close() })
+	own := acquire(t, s, partition, 1)
+	apply(t, s, partition, own.Epoch, 6, row(1, key, 6, "a"))
+	// Rows of a view that is being filled come with the offset that the others have reached.
+	apply(t, s, partition, own.Epoch, 6, row(2, key, 3, "b"))
+	filled := []featurestore.Filled{{View: 2, Through: 4}, {View: 1 << 63, Through: 0}}
+	if err := s.Checkpoint(t.Context(), partition, own.Epoch, []freshet.ViewID{1}, filled); err != nil {
+		t.Fatal(err)
+	}
+	// Nothing but the list has changed.
+	filled[1].Through = 5
+	if err := s.Checkpoint(t.Context(), partition, own.Epoch, []freshet.ViewID{1}, filled); err != nil {
+		t.Fatal(err)
+	}
+	if h.Reopen != nil {
+		s = featurestore.New(h.Reopen(t, d))
+	}
+	own = acquire(t, s, partition, 1)
+	if own.Checkpoint != 6 || own.Views[1] != 6 || own.Views[2] != 4 || own.Views[1<<63] != 5 || len(own.Views) != 3 {
+		t.Fatalf("beside the view: checkpoint %d, views %v", own.Checkpoint, own.Views)
+	}
+	want(t, s, key, "6 a", "3 b")
+	if own = acquire(t, s, partition, 2, 1); own.Checkpoint != 4 || s.Applied(partition) != 4 {
+		t.Fatalf("with the view: checkpoint %d, applied %d, want 4", own.Checkpoint, s.Applied(partition))
+	}
+	apply(t, s, partition, own.Epoch, 6, row(2, key, 5, "c"))
+	checkpoint(t, s, partition, own.Epoch, 1, 2)
+	own = acquire(t, s, partition, 1, 2)
+	if own.Checkpoint != 6 || len(own.Views) != 2 || own.Views[2] != 6 {
+		t.Fatalf("kept: checkpoint %d, views %v", own.Checkpoint, own.Views)
+	}
+	want(t, s, key, "6 a", "5 c")
+}
+
+// testDrop: nothing is left of a view that is dropped, and what the checkpoint said of it is gone together with its rows.
+func testDrop(t *testing.T, h Harness) {
+	d := h.Open(t)
+	s := featurestore.New(d)
+	t.Cleanup(func() { s.Close() })
+	own := acquire(t, s, partition, 1, 2)
+	others := []freshet.Key{}
+	for i := 0; len(others) < 2; i++ {
+		if k := freshet.Key(fmt.Sprint("other", i)); (freshet.PartitionOf(k) == partition) == (len(others) == 0) {
+			others = append(others, k)
+		}
+	}
+	near, far := others[0], others[1] // in this partition, in another one
+	elsewhere := acquire(t, s, freshet.PartitionOf(far), 2)
+	apply(t, s, freshet.PartitionOf(far), elsewhere.Epoch, 1, row(2, far, 1, "stays"))
+	const last = freshet.ViewID(1<<64 - 1)
+	apply(t, s, partition, own.Epoch, 5, row(1, key, 1, "a"), row(2, key, 2, "b"), row(2, near, 3, "c"), row(3, key, 3, "d"), row(last, key, 4, "z"))
+	if err := s.Checkpoint(t.Context(), partition, own.Epoch, []freshet.ViewID{1, 2}, []featurestore.Filled{{View: 3, Through: 3}}); err != nil {
+		t.Fatal(err)
+	}
+	apply(t, s, partition, own.Epoch, 6, row(2, key, 6, "not on disk"), row(1, key, 6, "e"))
+	if err := s.Drop(t.Context(), partition, own.Epoch-1, nil); freshet.CodeOf(err) != freshet.PreconditionFailed {
+		t.Errorf("drop of a former owner: %v", err)
+	}
+	for range 2 { // again changes nothing
+		if err := s.Drop(t.Context(), partition, own.Epoch, []freshet.ViewID{1}); err != nil {
+			t.Fatal(err)
+		}
+		want(t, s, key, "6 e", "-", "-")
+		want(t, s, near, "-", "-")
+		want(t, s, far, "-", "1 stays")
+	}
+	if rows, err := s.Get(t.Context(), nil, key, last); err != nil || rows[0].Data != nil {
+		t.Errorf("the last view id: %q, %v", rows[0].Data, err)
+	}
+	if h.Reopen != nil {
+		s = featurestore.New(h.Reopen(t, d))
+	}
+	own = acquire(t, s, partition, 1)
+	if own.Checkpoint != 5 || len(own.Views) != 1 {
+		t.Fatalf("after the drop: checkpoint %d, views %v, want 5 and only view 1", own.Checkpoint, own.Views)
+	}
+	want(t, s, key, "1 a", "-", "-")
+	if own = acquire(t, s, partition, 1, 2); own.Checkpoint != 0 {
+		t.Fatalf("a view that was dropped comes back: checkpoint %d, want 0", own.Checkpoint)
+	}
+	apply(t, s, partition, own.Epoch, 2, row(2, key, 2, "b"))
+	want(t, s, key, "1 a", "2 b")
 }
 
 func testReopen(t *testing.T, h Harness) {
@@ -377,7 +468,7 @@ func testClose(t *testing.T, h Harness) {
 	_, scanErr := s.Scan(t.Context(), nil, partition, 1, "", 1)
 	_, sweepErr := s.Sweep(t.Context(), partition, own.Epoch, 1, nil)
 	_, acquireErr := s.Acquire(t.Context(), partition, nil)
-	for _, err := range []error{getErr, acquireErr, s.Apply(t.Context(), partition, own.Epoch, 1, nil), s.Checkpoint(t.Context(), partition, own.Epoch, nil), scanErr, sweepErr} {
+	for _, err := range []error{getErr, acquireErr, s.Apply(t.Context(), partition, own.Epoch, 1, nil), s.Checkpoint(t.Context(), partition, own.Epoch, nil, nil), s.Drop(t.Context(), partition, own.Epoch, nil), scanErr, sweepErr} {
 		if freshet.CodeOf(err) != freshet.Unavailable {
 			t.Errorf("use after close: %v", err)
 		}

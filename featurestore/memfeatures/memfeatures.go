@@ -19,15 +19,14 @@ type Store struct {
 }
 
 type partition struct {
-	mu         sync.Mutex
-	closed     bool
-	epoch      freshet.Epoch
-	applied    progress.Mark
-	rows       map[rowKey]freshet.Row
-	durable    map[rowKey]freshet.Row // rows as of the checkpoint
-	checkpoint freshet.Offset
-	views      []freshet.ViewID
-	removed    map[freshet.ViewID]freshet.Timestamp
+	mu      sync.Mutex
+	closed  bool
+	epoch   freshet.Epoch
+	applied progress.Mark
+	rows    map[rowKey]freshet.Row
+	durable map[rowKey]freshet.Row // rows as of the checkpoint
+	saved   featurestore.Saved     // the checkpoint
+	removed map[freshet.ViewID]freshet.Timestamp
 }
 
 type rowKey struct {
@@ -61,11 +60,9 @@ func (s *Store) Acquire(_ context.Context, p freshet.Partition, views []freshet.
 	if part.rows == nil {
 		part.rows = map[rowKey]freshet.Row{}
 	}
-	if !featurestore.Kept(part.views, views) {
-		part.checkpoint = 0
-	}
-	part.applied.Reset(part.checkpoint)
-	return featurestore.Ownership{Epoch: part.epoch, Checkpoint: part.checkpoint}, nil
+	start := part.saved.Start(views)
+	part.applied.Reset(start)
+	return featurestore.Ownership{Epoch: part.epoch, Checkpoint: start, Views: part.saved.Reach()}, nil
 }
 
 func (s *Store) Apply(_ context.Context, p freshet.Partition, epoch freshet.Epoch, through freshet.Offset, rows []freshet.Row) error {
@@ -87,14 +84,30 @@ func (s *Store) Apply(_ context.Context, p freshet.Partition, epoch freshet.Epoc
 	return nil
 }
 
-func (s *Store) Checkpoint(_ context.Context, p freshet.Partition, epoch freshet.Epoch, views []freshet.ViewID) error {
+func (s *Store) Checkpoint(_ context.Context, p freshet.Partition, epoch freshet.Epoch, views []freshet.ViewID, filled []featurestore.Filled) error {
 	part := &s.partitions[p]
 	part.mu.Lock()
 	defer part.mu.Unlock()
 	if err := part.own(epoch); err != nil {
 		return err
 	}
-	part.durable, part.checkpoint, part.views = maps.Clone(part.rows), part.applied.At(), slices.Clone(views)
+	part.durable = maps.Clone(part.rows)
+	part.saved = featurestore.Saved{Through: part.applied.At(), Views: slices.Clone(views), Filled: slices.Clone(filled)}
+	return nil
+}
+
+func (s *Store) Drop(_ context.Context, p freshet.Partition, epoch freshet.Epoch, keep []freshet.ViewID) error {
+	part := &s.partitions[p]
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	if err := part.own(epoch); err != nil {
+		return err
+	}
+	gone := func(k rowKey, _ freshet.Row) bool { return !slices.Contains(keep, k.view) }
+	maps.DeleteFunc(part.rows, gone)
+	maps.DeleteFunc(part.durable, gone)
+	maps.DeleteFunc(part.removed, func(v freshet.ViewID, _ freshet.Timestamp) bool { return !slices.Contains(keep, v) })
+	part.saved = part.saved.Without(keep)
 	return nil
 }
 

@@ -66,9 +66,15 @@ func New(deps Deps, o Options) *API {
 // Handler answers requests without the limits that belong to connections: Serve adds those.
 func (a *API) Handler() http.Handler { return http.HandlerFunc(a.serve) }
 
-// live is the release that answers this request: load it once.
-func (a *API) live() (*release.Opened, error) {
-	rel := a.deps.Live.Load()
+// live is the release that answers this request: take it once, and give it back with Unpin.
+func (a *API) live() (*release.Opened, error) { return pinned(a.deps.Live.Pin()) }
+
+// liveFor is the release that answers a request about one entity: the candidate, if that serves the entity.
+func (a *API) liveFor(key freshet.Key) (*release.Opened, error) {
+	return pinned(a.deps.Live.PinFor(key))
+}
+
+func pinned(rel *release.Opened) (*release.Opened, error) {
 	if rel == nil {
 		return nil, freshet.Errorf(freshet.Unavailable, "no release is live yet; try again when /readyz answers 200")
 	}

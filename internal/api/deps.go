@@ -18,9 +18,13 @@ import (
 	"github.com/freshet-ml/freshet/tablestore"
 )
 
-// Live is the pointer to the release that serves (release.Live).
+// Live knows the releases that are open (release.Live). What Pin and PinFor give is given back with Unpin. All are nil
+// before the first release.
 type Live interface {
-	Load() *release.Opened // nil before the first release
+	Load() *release.Opened                  // the live one, for what is said about it
+	Pin() *release.Opened                   // the live one
+	PinFor(key freshet.Key) *release.Opened // the one that serves the entity with key
+	Set() *release.Set
 }
 
 // Log takes accepted events (eventlog.Log).

@@ -21,6 +21,7 @@ func (a *API) postEvents(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	defer rel.Unpin()
 	if _, err := parseQuery(r); err != nil {
 		return err
 	}
@@ -38,7 +39,7 @@ func (a *API) postEvents(w *response, r *http.Request) error {
 	if err := b.split(sent.buf, f, a.o); err != nil {
 		return err
 	}
-	b.decode(rel, a.now(), a.o.MaxDepth)
+	b.decode(rel, a.deps.Live.Set(), a.now(), a.o.MaxDepth)
 	if err := a.append(r.Context(), b); err != nil {
 		return err
 	}
@@ -87,8 +88,9 @@ func (a *API) returnBatch(b *batch) {
 	a.batches.Put(b)
 }
 
-// decode makes entries of the good events and rejections of the others.
-func (b *batch) decode(rel *release.Opened, ingest freshet.Timestamp, maxDepth int) {
+// decode makes entries of the good events and rejections of the others. An event is good if the live release takes it; it
+// is appended for all entities that any open release needs.
+func (b *batch) decode(rel *release.Opened, open *release.Set, ingest freshet.Timestamp, maxDepth int) {
 	if schema := rel.Project().Schema; schema != b.schema {
 		b.schema, b.record = schema, schema.NewRecord()
 	}
@@ -98,14 +100,14 @@ func (b *batch) decode(rel *release.Opened, ingest freshet.Timestamp, maxDepth i
 	kept := bytes.Clone(b.text)
 	for i, s := range b.spans {
 		raw := kept[s.from:s.to:s.to]
-		if err := b.add(rel, raw, ingest, maxDepth); err != nil {
+		if err := b.add(rel, open, raw, ingest, maxDepth); err != nil {
 			b.rejected = append(b.rejected, rejection{index: i, eventID: idOf(raw), err: err})
 		}
 	}
 }
 
 // add decodes one event and makes an entry of it.
-func (b *batch) add(rel *release.Opened, raw []byte, ingest freshet.Timestamp, maxDepth int) error {
+func (b *batch) add(rel *release.Opened, open *release.Set, raw []byte, ingest freshet.Timestamp, maxDepth int) error {
 	if err := checkEvent(raw, maxDepth); err != nil {
 		return err
 	}
@@ -113,16 +115,11 @@ func (b *batch) add(rel *release.Opened, raw []byte, ingest freshet.Timestamp, m
 		return err
 	}
 	first := len(b.entities)
-	for _, kind := range rel.Kinds(b.record.Type) {
-		key, ok := b.record.Key(kind)
-		if !ok {
-			continue
-		}
-		if err := checkKey(kind, key); err != nil {
+	for _, needed := range open.Kinds(b.record.Type) {
+		if err := b.addEntities(rel, needed, raw, ingest); err != nil {
 			b.entities = b.entities[:first]
 			return err
 		}
-		b.entities = append(b.entities, freshet.Entity{Kind: kind, Key: key})
 	}
 	if len(b.entities) == first {
 		return freshet.FieldErrorf(freshet.InvalidArgument, "type", "type: %q is about no entity of the project", b.record.Type)
@@ -140,6 +137,30 @@ func (b *batch) add(rel *release.Opened, raw []byte, ingest freshet.Timestamp, m
 		},
 		Entities: b.entities[first:len(b.entities):len(b.entities)],
 	})
+	return nil
+}
+
+// addEntities adds the entities that needed names. What another release than the live one, rel, cannot read is good all the
+// same: the receiver counts it for that release.
+func (b *batch) addEntities(rel *release.Opened, needed release.Kinds, raw []byte, ingest freshet.Timestamp) error {
+	record := b.record
+	if needed.Release != rel {
+		record = needed.Release.Record()
+		defer needed.Release.Return(record)
+		if needed.Release.Project().Schema.Decode(raw, ingest, record) != nil {
+			return nil
+		}
+	}
+	for _, kind := range needed.Kinds {
+		key, ok := record.Key(kind)
+		if !ok {
+			continue
+		}
+		if err := checkKey(kind, key); err != nil {
+			return err
+		}
+		b.entities = append(b.entities, freshet.Entity{Kind: kind, Key: key})
+	}
 	return nil
 }
 

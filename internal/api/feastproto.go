@@ -26,6 +26,7 @@ func (a *API) feastGRPCGet(r *http.Request, message, dst []byte) ([]byte, error)
 	if err != nil {
 		return nil, err
 	}
+	defer rel.Unpin()
 	ask, err := parseFeastAsk(message)
 	if err != nil {
 		return nil, err

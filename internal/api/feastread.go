@@ -191,6 +191,7 @@ func (a *API) postFeastGet(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	defer rel.Unpin()
 	var sent feastGet
 	if err := a.readFeast(w, r, &sent); err != nil {
 		return err

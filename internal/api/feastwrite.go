@@ -27,6 +27,7 @@ func (a *API) postFeastPush(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	defer rel.Unpin()
 	var sent feastPush
 	if err := a.readFeast(w, r, &sent); err != nil {
 		return err
@@ -78,6 +79,7 @@ func (a *API) postFeastStore(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	defer rel.Unpin()
 	var sent feastStore
 	if err := a.readFeast(w, r, &sent); err != nil {
 		return err

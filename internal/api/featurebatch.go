@@ -37,6 +37,7 @@ func (a *API) postFeatures(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	defer rel.Unpin()
 	q, err := parseQuery(r, "at", "as_of", "after", "wait")
 	if err != nil {
 		return err

@@ -17,6 +17,7 @@ func (a *API) getFeatures(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	defer rel.Unpin()
 	view, spec, err := viewOf(rel, freshet.ViewName(r.PathValue("view")))
 	if err != nil {
 		return err

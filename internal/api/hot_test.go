@@ -35,7 +35,7 @@ func TestEventsAllocateLittle(t *testing.T) {
 		if err := b.split(text, formNDJSON, r.api.o); err != nil {
 			t.Fatal(err)
 		}
-		b.decode(rel, now, r.api.o.MaxDepth)
+		b.decode(rel, r.live.Set(), now, r.api.o.MaxDepth)
 		if len(b.entries) != 100 || len(b.rejected) != 0 {
 			t.Fatalf("%d entries, %d rejected", len(b.entries), len(b.rejected))
 		}

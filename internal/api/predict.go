@@ -25,14 +25,6 @@ type predictRequest struct {
 
 // postPredict computes a prediction now.
 func (a *API) postPredict(w *response, r *http.Request) error {
-	rel, err := a.live()
-	if err != nil {
-		return err
-	}
-	pipeline, err := pipelineOf(rel, freshet.PipelineName(r.PathValue("pipeline")))
-	if err != nil {
-		return err
-	}
 	q, err := parseQuery(r, "explain")
 	if err != nil {
 		return err
@@ -45,10 +37,11 @@ func (a *API) postPredict(w *response, r *http.Request) error {
 	if err := a.readJSON(w, r, &asked); err != nil {
 		return err
 	}
-	spec, err := entitySpec(rel, pipeline.Entity)
+	rel, pipeline, spec, err := a.predictorOf(freshet.PipelineName(r.PathValue("pipeline")), asked.Entity)
 	if err != nil {
 		return err
 	}
+	defer rel.Unpin()
 	req, err := asked.request(pipeline, spec)
 	if err != nil {
 		return err
@@ -68,6 +61,38 @@ func (a *API) postPredict(w *response, r *http.Request) error {
 	}
 	a.answerPrediction(w, &p, spec, m)
 	return nil
+}
+
+// predictorOf pins the release that predicts for the entity: the live one, unless the candidate serves the entity that it
+// reads there.
+func (a *API) predictorOf(name freshet.PipelineName, entity keyFields) (rel *release.Opened, p *release.Pipeline, spec feature.EntitySpec, err error) {
+	if rel, err = a.live(); err != nil {
+		return nil, nil, spec, err
+	}
+	if p, spec, err = pipelineAndEntity(rel, name); err == nil {
+		if key, err := entity.key(spec); err == nil { // a bad one is told when the request is checked
+			serving, err := a.liveFor(key)
+			if err == nil {
+				rel.Unpin()
+				rel = serving
+			}
+		}
+		p, spec, err = pipelineAndEntity(rel, name)
+	}
+	if err != nil {
+		rel.Unpin()
+		return nil, nil, spec, err
+	}
+	return rel, p, spec, nil
+}
+
+func pipelineAndEntity(rel *release.Opened, name freshet.PipelineName) (*release.Pipeline, feature.EntitySpec, error) {
+	p, err := pipelineOf(rel, name)
+	if err != nil {
+		return nil, feature.EntitySpec{}, err
+	}
+	spec, err := entitySpec(rel, p.Entity)
+	return p, spec, err
 }
 
 // request checks what was asked and puts it into the predictor's words.

@@ -22,6 +22,7 @@ func (a *API) getPredictions(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	defer rel.Unpin()
 	q, err := parseQuery(r, "flags", "after", "wait")
 	if err != nil {
 		return err
@@ -87,6 +88,7 @@ func (a *API) getPrediction(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	defer rel.Unpin()
 	q, err := parseQuery(r, "explain", "after", "wait")
 	if err != nil {
 		return err
@@ -125,14 +127,19 @@ func (a *API) getPrediction(w *response, r *http.Request) error {
 	return nil
 }
 
-// predictionsOf finds the release and whose predictions r asks for.
+// predictionsOf finds whose predictions r asks for, and the release that serves them: unpin it.
 func (a *API) predictionsOf(r *http.Request) (*release.Opened, freshet.Entity, feature.EntitySpec, error) {
 	rel, err := a.live()
 	if err != nil {
 		return nil, freshet.Entity{}, feature.EntitySpec{}, err
 	}
+	defer rel.Unpin()
 	entity, spec, err := pathEntity(rel, r)
-	return rel, entity, spec, err
+	if err != nil {
+		return nil, entity, spec, err
+	}
+	serving, err := a.liveFor(entity.Key)
+	return serving, entity, spec, err
 }
 
 func pipelineOf(rel *release.Opened, name freshet.PipelineName) (*release.Pipeline, error) {

@@ -17,6 +17,7 @@ func (a *API) getRecord(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	defer rel.Unpin()
 	q, err := sageMakerQuery(r, "RecordIdentifierValueAsString", "FeatureName", "ExpirationTimeResponse")
 	if err != nil {
 		return err
@@ -197,6 +198,7 @@ func (a *API) postBatchGet(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	defer rel.Unpin()
 	var asked batchGet
 	if err := a.readForeign(w, r, &asked); err != nil {
 		return err

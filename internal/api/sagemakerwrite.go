@@ -37,6 +37,7 @@ func (a *API) putRecord(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	defer rel.Unpin()
 	if _, err := sageMakerQuery(r); err != nil {
 		return err
 	}
@@ -188,6 +189,7 @@ func (a *API) deleteRecord(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	defer rel.Unpin()
 	q, err := sageMakerQuery(r, "RecordIdentifierValueAsString", "EventTime", "TargetStores", "DeletionMode")
 	if err != nil {
 		return err

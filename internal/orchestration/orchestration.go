@@ -1,4 +1,4 @@
-// Package orchestration is the layer that makes predictions: it leases a job, pins the live release, reads rows, tables and
+// Package orchestration is the layer that makes predictions: it leases a job, pins the release that serves its entity, reads rows, tables and
 // candidates at one moment, has the model score them, stores the best, and acknowledges. It never changes a feature and never opens a model.
 package orchestration
 
@@ -134,20 +134,24 @@ func (o *Orchestrator) run(ctx context.Context, job freshet.Job) (err error) {
 	if err := o.Features.Wait(ctx, job.Cause.Partition, job.Cause.Offset); err != nil {
 		return freshet.Errorf("", "wait for the features through offset %d: %w", job.Cause.Offset, err)
 	}
-	rel := o.Live.Load()
+	rel := o.Live.PinJob(job.Entity.Key, job.Pipeline)
+	if rel == nil {
+		return freshet.Errorf(freshet.Unavailable, "no release is live")
+	}
+	defer rel.Unpin()
 	p, ok := rel.Pipeline(job.Pipeline)
 	if !ok {
 		return freshet.Errorf(freshet.NotFound, "release %s has no pipeline %s any more", rel.ID(), job.Pipeline)
 	}
 	prediction, err := o.predict(ctx, rel, p, release.Request{Pipeline: job.Pipeline, Entity: job.Entity, Explain: true}, &job)
 	if err != nil {
-		return err
+		return freshet.Errorf("", "release %s: %w", rel.ID(), err)
 	}
 	_, err = o.Predictions.Put(ctx, prediction)
 	return err
 }
 
-// Predict makes the prediction that req asks for, with the release rel. It is not stored. InvalidArgument and NotFound
+// Predict makes the prediction that req asks for, with the release rel, which the caller has pinned. It is not stored. InvalidArgument and NotFound
 // name what is wrong with req.
 func (o *Orchestrator) Predict(ctx context.Context, rel *release.Opened, req release.Request) (freshet.Prediction, error) {
 	p, ok := rel.Pipeline(req.Pipeline)

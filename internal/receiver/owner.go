@@ -13,21 +13,32 @@ import (
 	"github.com/freshet-ml/freshet/internal/release"
 )
 
-// owner is the work on one partition under one epoch. One goroutine uses it.
+// owner is the work on one partition under one epoch. One goroutine uses it, so that filling a view and feeding the
+// others never meet: a view joins those that are fed between two micro-batches, when it has what they have.
 type owner struct {
 	r      *Receiver
 	p      freshet.Partition
 	epoch  freshet.Epoch
 	next   freshet.Offset // of the first event that is not applied
 	stream *stream
+	turns  *turns
+	set    *release.Set // what is open, as of the last refresh
+	drops  uint64       // of Receiver.drops, done
 
-	unsaved  int       // row changes since the last checkpoint
-	bytes    int       // of them
-	saveAt   time.Time // when a checkpoint is due; zero while nothing is unsaved
+	fed    map[freshet.ViewID]bool           // have all events before next
+	behind map[freshet.ViewID]freshet.Offset // have all events through the offset: being filled, or not open any more
+	feeds  map[feedKey][]release.Feed        // what a live event changes
+	fill   fill
+
+	unsaved  int             // row changes since the last checkpoint
+	bytes    int             // of them
+	saveAt   time.Time       // when a checkpoint is due; zero while nothing is unsaved
+	turn     context.Context // that deadline is a part of
 	deadline context.Context
 	cancel   context.CancelFunc // of deadline
 
 	records []eventlog.Record
+	decoded map[*release.Opened]*decoded
 	stored  []freshet.Row
 	rows    []freshet.Row  // changed by the batch, each once
 	index   map[rowKey]int // into rows
@@ -41,12 +52,36 @@ type rowKey struct {
 	key  freshet.Key
 }
 
-func newOwner(r *Receiver, p freshet.Partition, own featurestore.Ownership) *owner {
+type feedKey struct {
+	t    freshet.EventType
+	kind freshet.EntityKind
+}
+
+// decoded is the last event that was decoded by the schema of a release.
+type decoded struct {
+	record *feature.Record
+	offset freshet.Offset
+	good   bool
+}
+
+func newOwner(r *Receiver, p freshet.Partition, set *release.Set, own featurestore.Ownership, turns *turns) *owner {
 	o := &owner{
-		r: r, p: p, epoch: own.Epoch, next: own.Checkpoint + 1, stream: &r.streams[p],
-		index: map[rowKey]int{}, scratch: map[freshet.ViewID]*feature.Scratch{},
+		r: r, p: p, epoch: own.Epoch, next: own.Checkpoint + 1, stream: &r.streams[p], turns: turns,
+		fed: map[freshet.ViewID]bool{}, behind: own.Views, index: map[rowKey]int{},
+	}
+	for _, v := range set.Serving() {
+		o.fed[v] = true // replay began where the rows of all of them are good
+	}
+	for v, through := range o.behind {
+		if o.fed[v] {
+			delete(o.behind, v)
+			continue
+		}
+		// Kept ahead of where replay begins: it is taken back with the others, its rows skip what they have.
+		o.behind[v] = min(through, own.Checkpoint)
 	}
 	o.stream.begin(own, r.o.Now())
+	o.refresh()
 	return o
 }
 
@@ -61,21 +96,17 @@ func (o *owner) recall(ctx context.Context, checkpoint freshet.Offset) {
 		o.r.o.Logger.Warn("the watermark is unknown until the next event", slog.Int("partition", int(o.p)), slog.Any("error", err))
 	}
 	if err == nil && len(records) > 0 {
-		o.stream.recall(&records[0], o.r.live.Load().Project().Lateness)
+		o.stream.recall(&records[0], o.lateness())
 	}
 }
 
 // batch applies records as one micro-batch. Rows come first, then jobs, then at leisure the checkpoint: a crash after
 // the rows repeats the jobs, which the queue recognises by their offset; the other order would run a job on old rows.
 func (o *owner) batch(ctx context.Context, records []eventlog.Record) error {
-	rel := o.r.live.Load()
-	rec := rel.Record()
-	defer rel.Return(rec)
-	o.rows, o.jobs = o.rows[:0], o.jobs[:0]
-	clear(o.index)
+	o.begin()
 	now := freshet.TimestampOf(o.r.o.Now())
 	for i := range records {
-		if err := o.event(ctx, rel, rec, &records[i], now); err != nil {
+		if err := o.event(ctx, &records[i], now); err != nil {
 			return err
 		}
 	}
@@ -87,33 +118,61 @@ func (o *owner) batch(ctx context.Context, records []eventlog.Record) error {
 		return err
 	}
 	o.next = through + 1
-	o.unsaved += max(1, len(o.rows)) // progress without a row change is worth a checkpoint, too
-	for i := range o.rows {
-		o.bytes += len(o.rows[i].Data)
-	}
-	if o.saveAt.IsZero() {
-		o.saveAt = o.r.o.Now().Add(o.r.o.CheckpointEvery)
-	}
-	o.stream.applied(records, rel.Project().Lateness, o.r.o.Now())
+	o.changed(max(1, len(o.rows)), 1) // progress without a row change is worth a checkpoint, too
+	o.stream.applied(records, o.lateness(), o.r.o.Now())
 	return nil
 }
 
-// event brings the rows of one event's entity up to date and makes its jobs.
-func (o *owner) event(ctx context.Context, rel *release.Opened, rec *feature.Record, e *eventlog.Record, now freshet.Timestamp) error {
-	route := rel.Route(e.Event.Type, e.Entity.Kind)
-	if len(route.Views) == 0 && len(route.Pipelines) == 0 {
-		return nil
+// lateness is that of the live release.
+func (o *owner) lateness() time.Duration {
+	if live := o.set.Roles().Live; live != nil {
+		return live.Project().Lateness
 	}
-	if err := rel.Project().Schema.DecodeEvent(&e.Event, rec); err != nil {
-		// The door has checked the event against the project of its day; today's cannot read it.
-		o.stream.unreadable(o.r.o.Logger, o.p, e.Offset, err)
-		return nil
+	return 0
+}
+
+// begin empties what a batch collects.
+func (o *owner) begin() {
+	o.rows, o.jobs = o.rows[:0], o.jobs[:0]
+	clear(o.index)
+}
+
+// changed counts row changes towards the next checkpoint, and the bytes of the batch's rows: one in weight of both.
+func (o *owner) changed(rows, weight int) {
+	o.unsaved += max(1, rows/weight)
+	bytes := 0
+	for i := range o.rows {
+		bytes += len(o.rows[i].Data)
 	}
-	if err := o.views(ctx, route, rec, e); err != nil {
-		return err
+	o.bytes += bytes / weight
+	if o.saveAt.IsZero() {
+		o.saveAt = o.r.o.Now().Add(o.r.o.CheckpointEvery)
 	}
-	for _, p := range route.Pipelines {
-		if !p.Triggers(rec) {
+}
+
+// event brings the rows of one event's entity up to date and makes its jobs: those of the release that serves it.
+func (o *owner) event(ctx context.Context, e *eventlog.Record, now freshet.Timestamp) error {
+	for _, feed := range o.feedsOf(e) {
+		rec, ok := o.decode(feed.Release, e)
+		if !ok {
+			continue
+		}
+		if err := o.views(ctx, feed, rec, e); err != nil {
+			return err
+		}
+	}
+	o.makeJobs(e, now)
+	return nil
+}
+
+func (o *owner) makeJobs(e *eventlog.Record, now freshet.Timestamp) {
+	rel := o.set.For(e.Entity.Key)
+	if rel == nil {
+		return
+	}
+	for _, p := range rel.Route(e.Event.Type, e.Entity.Kind).Pipelines {
+		rec, ok := o.decode(o.set.Decoder(rel), e)
+		if !ok || !p.Triggers(rec) {
 			continue
 		}
 		cause := freshet.Place{Partition: o.p, Offset: e.Offset}
@@ -122,20 +181,36 @@ func (o *owner) event(ctx context.Context, rel *release.Opened, rec *feature.Rec
 			EventTime: e.Event.EventTime, Cause: cause, EnqueuedAt: now,
 		})
 	}
-	return nil
 }
 
-func (o *owner) views(ctx context.Context, route release.Route, rec *feature.Record, e *eventlog.Record) error {
-	if len(route.Views) == 0 {
-		return nil
+// decode reads an event with the schema of rel, once for each event and release; ok is false if it cannot.
+func (o *owner) decode(rel *release.Opened, e *eventlog.Record) (rec *feature.Record, ok bool) {
+	d := o.decoded[rel]
+	if d == nil {
+		d = &decoded{record: rel.Project().Schema.NewRecord()}
+		o.decoded[rel] = d
 	}
+	if d.offset != e.Offset {
+		err := rel.Project().Schema.DecodeEvent(&e.Event, d.record)
+		d.offset, d.good = e.Offset, err == nil
+		if err != nil && e.Offset >= o.next { // not once more while a view is filled
+			// The door has checked the event against the project of its day; today's cannot read it.
+			o.stream.unreadable(o.r.o.Logger, o.p, rel.ID(), e.Offset, err)
+		}
+	}
+	return d.record, d.good
+}
+
+// views applies an event to the rows of the views of feed.
+func (o *owner) views(ctx context.Context, feed release.Feed, rec *feature.Record, e *eventlog.Record) error {
+	past := e.Offset < o.next
 	var err error
-	if o.stored, err = o.r.features.Get(ctx, o.stored[:0], e.Entity.Key, route.ViewIDs...); err != nil {
+	if o.stored, err = o.r.features.Get(ctx, o.stored[:0], e.Entity.Key, feed.ViewIDs...); err != nil {
 		return err
 	}
-	for i, v := range route.Views {
+	for i, v := range feed.Views {
 		row := o.current(o.stored[i])
-		if row.Offset >= e.Offset {
+		if row.Offset >= e.Offset || past && o.behind[row.View] >= e.Offset {
 			continue // a replayed event: the row has it
 		}
 		data := row.Data
@@ -148,7 +223,9 @@ func (o *owner) views(ctx context.Context, route release.Route, rec *feature.Rec
 		if err != nil {
 			return freshet.Errorf("", "view %s of %s at offset %d: %w", v.Name(), e.Entity, e.Offset, err)
 		}
-		o.stream.count(outcome)
+		if !past {
+			o.stream.count(outcome)
+		}
 		if outcome != feature.Applied {
 			continue
 		}
@@ -191,6 +268,9 @@ func (o *owner) change(row freshet.Row) {
 func (o *owner) scratchOf(v *feature.View) *feature.Scratch {
 	s, ok := o.scratch[v.ID()]
 	if !ok {
+		if o.scratch == nil {
+			o.scratch = map[freshet.ViewID]*feature.Scratch{}
+		}
 		s = v.NewScratch()
 		o.scratch[v.ID()] = s
 	}
@@ -203,7 +283,8 @@ func (o *owner) due() bool {
 }
 
 func (o *owner) checkpoint(ctx context.Context) error {
-	if err := o.r.features.Checkpoint(ctx, o.p, o.epoch, o.r.live.Load().ViewIDs()); err != nil {
+	views, filled := o.saving()
+	if err := o.r.features.Checkpoint(ctx, o.p, o.epoch, views, filled); err != nil {
 		return err
 	}
 	o.unsaved, o.bytes, o.saveAt = 0, 0, time.Time{}
@@ -212,16 +293,27 @@ func (o *owner) checkpoint(ctx context.Context) error {
 	return nil
 }
 
-// await returns when there is an event to apply or a checkpoint to take.
-func (o *owner) await(ctx context.Context) error {
-	if o.unsaved == 0 {
-		return o.r.log.Wait(ctx, o.p, o.next)
+// await returns when there is an event to apply, a checkpoint to take, or when turn ends: something else has changed.
+func (o *owner) await(ctx, turn context.Context) error {
+	wait := turn
+	if o.turn != turn {
+		o.forgetDeadline()
+		o.turn = turn
 	}
-	if o.deadline == nil { // one timer for each checkpoint, not for each event
-		o.deadline, o.cancel = context.WithTimeout(ctx, o.saveAt.Sub(o.r.o.Now()))
+	if o.unsaved > 0 {
+		if o.deadline == nil { // one timer for each checkpoint, not for each event
+			o.deadline, o.cancel = context.WithTimeout(turn, o.saveAt.Sub(o.r.o.Now()))
+		}
+		wait = o.deadline
 	}
-	err := o.r.log.Wait(o.deadline, o.p, o.next)
-	if err != nil && ctx.Err() == nil && errors.Is(o.deadline.Err(), context.DeadlineExceeded) {
+	err := o.r.log.Wait(wait, o.p, o.next)
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	if turn.Err() != nil {
+		return nil
+	}
+	if o.unsaved > 0 && errors.Is(wait.Err(), context.DeadlineExceeded) {
 		// With a clock that does not run with the timer's (a replay in event time) it is due now all the same.
 		o.saveAt = o.r.o.Now()
 		return nil
@@ -239,6 +331,7 @@ func (o *owner) forgetDeadline() {
 // leave gives the partition up because of err. If only ctx has ended, a last checkpoint spares the next start a replay.
 func (o *owner) leave(ctx context.Context, err error) error {
 	o.forgetDeadline()
+	o.endFill()
 	if ctx.Err() == nil {
 		o.r.o.Logger.Error("partition stopped", slog.Int("partition", int(o.p)), slog.Any("error", err))
 		return err

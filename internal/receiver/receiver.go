@@ -1,11 +1,19 @@
 // Package receiver is the layer between the event log and what is derived from it: it reads each partition in order,
-// brings the rows of all views up to date, makes the jobs that events cause, and checkpoints. It never computes a feature
-// value and never runs a job.
+// brings the rows of all views of all open releases up to date, makes the jobs that events cause, fills the views that are
+// new, and checkpoints. It never computes a feature value and never runs a job.
+//
+// What is open (release.Live) may change at any time: each partition takes the change over between two micro-batches. A
+// view that two releases share is fed once. A view that is new is filled by a replay of the past in small steps, beside the
+// live events and by the same goroutine, until it has what the others have; then it is one of them. How far it has come stands in the
+// checkpoint, so that a restart goes on from there. See Fill, AwaitFilled and DropUnused.
 package receiver
 
 import (
 	"context"
 	"log/slog"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -33,8 +41,13 @@ type Options struct {
 	// IdleTimeout is how long a partition may be without an event before its watermark goes on with the clock. It decides
 	// nothing about events: see Stream.Watermark. Defaults to 1 min.
 	IdleTimeout time.Duration
-	Now         func() time.Time // Defaults to time.Now.
-	Logger      *slog.Logger     // Defaults to slog.Default().
+	// FillEvents bounds a step in which a new view is filled: how long a live event of the same partition may have to wait for it.
+	// Defaults to 256.
+	FillEvents int
+	// Fills is how many partitions are filled at once. Defaults to half the cores, at least one.
+	Fills  int
+	Now    func() time.Time // Defaults to time.Now.
+	Logger *slog.Logger     // Defaults to slog.Default().
 }
 
 // events are the log with all its past: eventlog.Log, or history.Log where old events are elsewhere.
@@ -52,6 +65,13 @@ type Receiver struct {
 	live     *release.Live
 	o        Options
 	streams  [freshet.Partitions]stream
+	slots    slots
+	drops    atomic.Uint64 // how often DropUnused was called
+	moved    signal        // views have joined
+	meter    meter
+
+	mu      sync.Mutex
+	running map[*turns]struct{} // one for each Run
 }
 
 // New returns a Receiver that has not started.
@@ -71,22 +91,57 @@ func New(log events, features *featurestore.Store, jobs *jobqueue.Queue, live *r
 	if o.IdleTimeout == 0 {
 		o.IdleTimeout = time.Minute
 	}
+	if o.FillEvents == 0 {
+		o.FillEvents = 256
+	}
+	if o.Fills == 0 {
+		o.Fills = max(1, runtime.GOMAXPROCS(0)/2)
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	return &Receiver{log: log, features: features, jobs: jobs, live: live, o: o}
+	return &Receiver{
+		log: log, features: features, jobs: jobs, live: live, o: o, slots: make(slots, o.Fills), running: map[*turns]struct{}{},
+	}
+}
+
+// wake has all owners look at what has changed.
+func (r *Receiver) wake() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for t := range r.running {
+		t.next()
+	}
+}
+
+// begin starts the turns of a Run; end ends them.
+func (r *Receiver) begin(ctx context.Context) (t *turns, end func()) {
+	t = newTurns(ctx)
+	r.mu.Lock()
+	r.running[t] = struct{}{}
+	r.mu.Unlock()
+	stop := r.live.Subscribe(r.wake)
+	return t, func() {
+		stop()
+		r.mu.Lock()
+		delete(r.running, t)
+		r.mu.Unlock()
+		t.end()
+	}
 }
 
 // Run owns the partitions until ctx ends, then takes a last checkpoint and returns nil. It returns early with the
 // error of the partition that could not go on.
 func (r *Receiver) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
+	turns, end := r.begin(ctx)
+	defer end()
 	for p := range freshet.Partition(freshet.Partitions) {
 		group.Go(func() error {
-			if err := r.own(ctx, p); err != nil {
+			if err := r.own(ctx, p, turns); err != nil {
 				return freshet.Errorf("", "receiver: partition %d: %w", p, err)
 			}
 			return nil
@@ -95,44 +150,65 @@ func (r *Receiver) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// own acquires partition p, replays what its rows do not have, and follows the head of the log.
-func (r *Receiver) own(ctx context.Context, p freshet.Partition) error {
-	own, err := r.features.Acquire(ctx, p, r.live.Load().ViewIDs())
+// own acquires partition p, replays what the rows of the views that serve do not have, and follows the head of the log.
+func (r *Receiver) own(ctx context.Context, p freshet.Partition, turns *turns) error {
+	set := r.live.Set()
+	own, err := r.features.Acquire(ctx, p, set.Serving())
 	if err != nil {
 		return stopped(ctx, err)
 	}
-	o := newOwner(r, p, own)
-	o.recall(ctx, own.Checkpoint)
 	// Jobs were made through the checkpoint before it was taken; the queue may not have written that down, because a
 	// batch without jobs costs it no write.
 	if err := r.jobs.Enqueue(ctx, p, own.Epoch, own.Checkpoint, nil); err != nil {
 		return stopped(ctx, err)
 	}
+	o := newOwner(r, p, set, own, turns)
+	o.recall(ctx, own.Checkpoint)
 	for {
-		records, err := r.log.Read(ctx, o.records[:0], p, o.next, r.o.BatchEvents)
-		if err != nil {
-			return o.leave(ctx, err)
-		}
-		o.records = records
-		if len(records) > 0 {
-			if err := o.batch(ctx, records); err != nil {
-				return o.leave(ctx, err)
-			}
-			o.stream.caughtUp(r.log.Head(p) < o.next)
-		}
-		if o.due() {
-			if err := o.checkpoint(ctx); err != nil {
-				return o.leave(ctx, err)
-			}
-		}
-		if len(records) > 0 {
-			continue
-		}
-		o.stream.caughtUp(true)
-		if err := o.await(ctx); err != nil {
+		if err := o.step(ctx); err != nil {
 			return o.leave(ctx, err)
 		}
 	}
+}
+
+// step does what there is to do, or waits for it: live events first, then a checkpoint that is due, then a slice of the past.
+func (o *owner) step(ctx context.Context) error {
+	turn := o.turns.now()
+	o.refresh()
+	if err := o.drop(ctx); err != nil {
+		return err
+	}
+	records, err := o.r.log.Read(ctx, o.records[:0], o.p, o.next, o.r.o.BatchEvents)
+	if err != nil {
+		return err
+	}
+	n := len(records)
+	o.records = records
+	if n > 0 {
+		if err := o.batch(ctx, records); err != nil {
+			return err
+		}
+		o.stream.caughtUp(o.r.log.Head(o.p) < o.next)
+	}
+	if o.due() {
+		if err := o.checkpoint(ctx); err != nil {
+			return err
+		}
+	}
+	switch {
+	case n == o.r.o.BatchEvents:
+		return nil // far behind: the past can wait
+	case o.mayFill():
+		if err := o.slice(ctx); err != nil {
+			return err
+		}
+		o.yield(ctx)
+		return nil
+	case n > 0:
+		return nil
+	}
+	o.stream.caughtUp(true)
+	return o.await(ctx, turn)
 }
 
 // stopped is nil if err only says that ctx has ended.

@@ -21,6 +21,12 @@ type stream struct {
 
 	lateness time.Duration
 	eventAt  time.Time // when the last event was applied; the start before the first
+	// unserved are views that serve and are not filled here yet: none, unless a release went live unprepared.
+	unserved int
+
+	fed     map[freshet.ViewID]bool           // views with all that is applied
+	behind  map[freshet.ViewID]freshet.Offset // and those that have less
+	fillErr error                             // why those do not go on
 }
 
 // Stream is the state of one partition.
@@ -40,7 +46,7 @@ type Stream struct {
 	Late       uint64 // dropped from a session view because its session was closed, since the start
 	Behind     uint64 // came behind MaxEventTime less the lateness, counted nevertheless wherever a window sees them, since the start
 	Unseen     uint64 // older than any window of the view, since the start; counted for each view
-	Unreadable uint64 // not readable by the live release's event types, since the start
+	Unreadable uint64 // not readable by the event types of a release that needs it, since the start
 	LastError  string // of the last unreadable event
 }
 
@@ -49,6 +55,48 @@ func (s *stream) begin(own featurestore.Ownership, now time.Time) {
 	defer s.mu.Unlock()
 	s.s = Stream{Applied: own.Checkpoint, Checkpoint: own.Checkpoint, CheckpointAt: now}
 	s.ready, s.epoch, s.eventAt = false, own.Epoch, now
+	s.unserved, s.fed, s.behind = 0, nil, nil
+}
+
+// views notes which views have all that is applied, and how far the others are.
+func (s *stream) views(fed map[freshet.ViewID]bool, behind map[freshet.ViewID]freshet.Offset, unserved int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fed, s.behind, s.unserved = fed, behind, unserved
+}
+
+// filled notes that views have been filled through an offset.
+func (s *stream) filled(views []freshet.ViewID, through freshet.Offset) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, v := range views {
+		s.behind[v] = max(s.behind[v], through)
+	}
+}
+
+func (s *stream) fillFailed(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fillErr = err
+}
+
+// reach tells how many events of the partition all of views have, and whether they are fed.
+func (s *stream) reach(views []freshet.ViewID) (events uint64, fed bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fed == nil {
+		return 0, false, nil
+	}
+	through, fed := s.s.Applied, true
+	for _, v := range views {
+		if !s.fed[v] {
+			through, fed = min(through, s.behind[v]), false
+		}
+	}
+	if fed {
+		return uint64(through), true, nil
+	}
+	return uint64(through), false, s.fillErr
 }
 
 func (s *stream) applied(records []eventlog.Record, lateness time.Duration, now time.Time) {
@@ -104,14 +152,14 @@ func (s *stream) count(outcome feature.Outcome) {
 	s.s.Unseen++
 }
 
-func (s *stream) unreadable(log *slog.Logger, p freshet.Partition, offset freshet.Offset, err error) {
+func (s *stream) unreadable(log *slog.Logger, p freshet.Partition, rel freshet.ReleaseID, offset freshet.Offset, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.s.Unreadable++
 	first := s.s.LastError == ""
 	s.s.LastError = err.Error()
 	if first { // once for each partition: the count tells the rest
-		log.Warn("event skipped: the live release cannot read it", slog.Int("partition", int(p)), slog.Uint64("offset", uint64(offset)), slog.Any("error", err))
+		log.Warn("event skipped: a release cannot read it", slog.String("release", string(rel)), slog.Int("partition", int(p)), slog.Uint64("offset", uint64(offset)), slog.Any("error", err))
 	}
 }
 
@@ -150,21 +198,22 @@ func (r *Receiver) Checkpoint(p freshet.Partition) freshet.Offset {
 }
 
 // Owned gives the epoch under which this receiver writes partition p, and the largest event time among the events that are in its rows. ok is
-// false while rows of p are behind the log of the time when they were acquired.
+// false while rows of p are behind the log of the time when they were acquired, or lack a view that serves.
 func (r *Receiver) Owned(p freshet.Partition) (epoch freshet.Epoch, maxEventTime freshet.Timestamp, ok bool) {
 	s := &r.streams[p]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.epoch, s.s.MaxEventTime, s.ready
+	return s.epoch, s.s.MaxEventTime, s.ready && s.unserved == 0
 }
 
-// Recovering is how many partitions have not yet applied what was in the log when the receiver started.
+// Recovering is how many partitions have not yet applied what was in the log when the receiver started, or lack a view that
+// serves.
 func (r *Receiver) Recovering() int {
 	n := 0
 	for i := range r.streams {
 		s := &r.streams[i]
 		s.mu.Lock()
-		if !s.ready {
+		if !s.ready || s.unserved > 0 {
 			n++
 		}
 		s.mu.Unlock()

@@ -20,13 +20,14 @@ import (
 )
 
 // Open loads the tables and models that p names, binds its pipelines to them, and gives the whole as a release that has no
-// name yet. The error joins everything that is wrong: a missing file, a table without a column, a model input that nothing gives.
+// name yet. The caller holds it until Close. The error joins everything that is wrong: a missing file, a table without a column, a model input that nothing gives.
 func Open(p *project.Project, runtimes []modelruntime.Runtime) (*Opened, error) {
 	o := &Opened{
 		project: p,
 		tables:  map[freshet.TableName]*table.Table{},
 		models:  map[freshet.ModelName]*Model{},
 	}
+	o.refs.Store(1)
 	var problems []error
 	for _, t := range p.Tables {
 		if t.Push {
@@ -72,15 +73,6 @@ func Open(p *project.Project, runtimes []modelruntime.Runtime) (*Opened, error) 
 // Name says under which name and since when the release is known. It is called before the release goes live.
 func (o *Opened) Name(id freshet.ReleaseID, created freshet.Timestamp) {
 	o.manifest.ID, o.manifest.CreatedAt = id, created
-}
-
-// Close frees the models. Nothing of the release may be used afterwards.
-func (o *Opened) Close() error {
-	var errs []error
-	for _, m := range o.models {
-		errs = append(errs, m.Close())
-	}
-	return errors.Join(errs...)
 }
 
 func openTable(p *project.Project, t project.Table) (*table.Table, error) {

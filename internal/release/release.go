@@ -1,7 +1,19 @@
-// Package release is a kit: the release that is live, opened. An Opened holds a project file's views and pipelines, its
-// tables and its models as one immutable value that is reached by one pointer load, and it is the only way to any of them:
-// a prediction that starts with one Opened cannot mix two releases. The package opens and looks up; it never predicts and
-// never stores.
+// Package release is a kit: the releases that are open. An Opened holds a project file's views and pipelines, its
+// tables and its models as one immutable value, and it is the only way to any of them: a prediction that starts with one
+// Opened cannot mix two releases. Live holds what is open at once, the live release, a candidate, a former one kept warm,
+// and gives the one that serves an entity by one pointer load. The package opens and looks up; it never predicts and never
+// stores.
+//
+// A release comes and goes like this:
+//
+//	o, err := release.Open(…)                       // held by its opener
+//	live.Update(… roles.Preparing = o …)            // the receiver fills its views beside the others
+//	o.Close()                                       // from now on the role holds it
+//	receiver.AwaitFilled(ctx, o.ViewIDs())
+//	live.Update(… roles.Candidate, roles.Share = o, 0.05 …)
+//	live.Update(… roles.Former, roles.Live = roles.Live, o …)
+//	live.Update(… roles.Former = nil …)             // closed when its last job has ended: OnRetired
+//	receiver.DropUnused()                           // and the rows of its views are gone
 package release
 
 import (
@@ -9,7 +21,6 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"sync/atomic"
 
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/feature"
@@ -21,6 +32,7 @@ import (
 
 // Opened is a release with everything it needs in memory.
 type Opened struct {
+	hold
 	manifest  freshet.Release
 	project   *project.Project
 	tables    map[freshet.TableName]*table.Table
@@ -173,12 +185,3 @@ func (o *Opened) Scratch(v *feature.View) *feature.Scratch {
 
 // ReturnScratch takes back what Scratch has lent.
 func (o *Opened) ReturnScratch(v *feature.View, s *feature.Scratch) { o.scratches[v.ID()].Put(s) }
-
-// Live is the pointer to the release that serves. Load it once for each request, job or batch.
-type Live struct{ p atomic.Pointer[Opened] }
-
-// Load is the live release, nil before the first.
-func (l *Live) Load() *Opened { return l.p.Load() }
-
-// Store makes o live.
-func (l *Live) Store(o *Opened) { l.p.Store(o) }
