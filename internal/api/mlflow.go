@@ -93,6 +93,7 @@ func (a *API) postInvocations(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	defer rel.Unpin()
 	name, err := a.invoked(rel, r.PathValue("name"))
 	if err != nil {
 		return err

@@ -50,7 +50,6 @@ func newModelRig(t testing.TB, o Options, dirs map[string]string) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { rel.Close() })
 	rel.Name("r7", now)
 	models := serving.New(telemetry.NewRegistry())
 	if err := models.Warm(t.Context(), rel); err != nil {
@@ -58,6 +57,8 @@ func newModelRig(t testing.TB, o Options, dirs map[string]string) *rig {
 	}
 	r := &rig{t: t, live: new(release.Live), back: &behind{}, check: true}
 	r.live.Store(rel)
+	rel.Close() // its role holds it
+	unpinned(t, r.live)
 	base := newRig(t, Options{}).api.deps
 	base.Live, base.Models, base.Metrics = r.live, models, telemetry.NewRegistry()
 	base.Now = func() time.Time { return now.Time() }

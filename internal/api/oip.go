@@ -58,10 +58,11 @@ func (a *API) getOIPReady(w *response, _ *http.Request) error {
 
 // getOIPModelReady answers for one model: it is loaded as long as its release is live.
 func (a *API) getOIPModelReady(w *response, r *http.Request) error {
-	_, m, err := a.oipModel(r)
+	rel, m, err := a.oipModel(r)
 	if err != nil {
 		return err
 	}
+	defer rel.Unpin()
 	ready := a.draining.Err() == nil
 	b := appendText([]byte(`{"name":`), m.Name)
 	if !ready {
@@ -72,14 +73,18 @@ func (a *API) getOIPModelReady(w *response, r *http.Request) error {
 	return nil
 }
 
-// oipModel finds the model that a path names, and the release that it is of.
+// oipModel finds the model that a path names, and the release that it is of: unpin it.
 func (a *API) oipModel(r *http.Request) (*release.Opened, *release.Model, error) {
 	rel, err := a.live()
 	if err != nil {
 		return nil, nil, err
 	}
 	m, err := modelOf(rel, r.PathValue("name"), r.PathValue("version"))
-	return rel, m, err
+	if err != nil {
+		rel.Unpin()
+		return nil, nil, err
+	}
+	return rel, m, nil
 }
 
 // getOIPModel tells what a model takes and gives: one FP64 input for each column of its signature.
@@ -88,6 +93,7 @@ func (a *API) getOIPModel(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	defer rel.Unpin()
 	s := m.Signature()
 	b := appendText([]byte(`{"name":`), m.Name)
 	b = append(appendText(append(b, `,"versions":[`...), versionOf(m)), `],"platform":"freshet","inputs":[`...)
@@ -116,7 +122,8 @@ func (a *API) postOIPIndex(w *response, r *http.Request) error {
 		return err
 	}
 	b := []byte(`[`)
-	if rel := a.deps.Live.Load(); rel != nil {
+	if rel := a.deps.Live.Pin(); rel != nil {
+		defer rel.Unpin()
 		for i, m := range rel.Models() {
 			b = appendText(append(comma(b, i), `{"name":`...), m.Name)
 			b = append(appendText(append(b, `,"version":`...), versionOf(m)), `,"state":"READY","reason":""}`...)
@@ -156,9 +163,10 @@ func (a *API) postOIPLoad(w *response, r *http.Request) error {
 			return invalid(clip(name, 64), "files and configurations are not taken here; publish a model version instead")
 		}
 	}
-	_, m, err := a.oipModel(r)
+	rel, m, err := a.oipModel(r)
 	if err != nil {
 		return err
 	}
+	defer rel.Unpin()
 	return freshet.FieldErrorf(freshet.PreconditionFailed, "model", "model %s is pinned by the live release: it is loaded as long as that is live; deploy another release to change it", m.Name)
 }

@@ -19,6 +19,7 @@ func (a *API) postOIPInfer(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	defer rel.Unpin()
 	sent, err := a.readBody(w, r)
 	if err != nil {
 		return err

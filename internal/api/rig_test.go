@@ -155,7 +155,10 @@ func newRig(t testing.TB, o Options) *rig { return newRigOf(t, testProject, o) }
 func newRigOf(t testing.TB, text string, o Options) *rig {
 	t.Helper()
 	r := &rig{t: t, live: new(release.Live), rows: memfeatures.New(), back: &behind{}, check: true}
-	r.live.Store(openRelease(t, text))
+	rel := openRelease(t, text)
+	r.live.Store(rel)
+	rel.Close() // its role holds it
+	unpinned(t, r.live)
 	r.log = eventlog.New(memlog.New(nil))
 	r.tables = pushtable.New(tablestore.New(memtables.New(), &tablestore.Options{Now: func() time.Time { return now.Time() }}))
 	r.jobs = jobqueue.New(memqueue.New(), &jobqueue.Options{Attempts: 1})
@@ -168,6 +171,15 @@ func newRigOf(t testing.TB, text string, o Options) *rig {
 		Now: clock, Version: "test", Roles: []string{"api"},
 	}, o)
 	return r
+}
+
+// unpinned has the test fail if a request has not given back what it pinned: that release would never be closed.
+func unpinned(t testing.TB, live *release.Live) {
+	t.Cleanup(func() {
+		if live.Store(nil); len(live.Set().Open()) > 0 {
+			t.Error("a request has not given back the release that it pinned")
+		}
+	})
 }
 
 // logValues computes values from the log, as if there were a receiver.

@@ -30,6 +30,7 @@ func (a *API) postEndpoint(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	defer rel.Unpin()
 	m, err := endpointOf(rel, r)
 	if err != nil {
 		return err
