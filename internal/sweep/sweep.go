@@ -30,6 +30,9 @@ type Options struct {
 // share: of ten parts of time, a pass works in one. It works longer where others take the cores, and so rests longer.
 const share = 10
 
+// retry is how soon a pass that could not take in all partitions, because some were still being recovered, is made again.
+const retry = 5 * time.Second
+
 // restAfterPass is how many times as long as a pass the rest after it is.
 const restAfterPass = 20
 
@@ -94,32 +97,42 @@ func New(rows rows, owner owner, live live, o Options) *Sweeper {
 // Run sweeps until ctx ends. A failure is logged, and the next pass goes on where it happened.
 func (s *Sweeper) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
-		start := time.Now()
+		start, passes := time.Now(), s.stats.passes.Load()
 		if err := s.Once(ctx); err != nil && ctx.Err() == nil {
 			s.o.Logger.Error("the sweep of old rows stopped; the next one goes on", slog.Any("error", err))
 		}
-		rest(ctx, max(s.o.Every, restAfterPass*time.Since(start)))
+		every := s.o.Every
+		if s.stats.passes.Load() == passes {
+			every = min(every, retry)
+		}
+		rest(ctx, max(every, restAfterPass*time.Since(start)))
 	}
 	return nil
 }
 
-// Once passes over all partitions whose rows are up to date.
+// Once passes over all partitions whose rows are up to date. It counts as a pass if those are all.
 func (s *Sweeper) Once(ctx context.Context) error {
+	all := true
 	for i := range freshet.Partition(freshet.Partitions) {
 		p := (s.first + i) % freshet.Partitions
-		if err := s.partition(ctx, p); err != nil {
+		done, err := s.partition(ctx, p)
+		if err != nil {
 			return freshet.Errorf("", "sweep: partition %d: %w", p, err)
 		}
+		all = all && done
 	}
-	s.stats.passes.Add(1)
+	if all {
+		s.stats.passes.Add(1)
+	}
 	return nil
 }
 
-func (s *Sweeper) partition(ctx context.Context, p freshet.Partition) error {
+// partition sweeps p; swept is false if its rows are not up to date, or have another owner.
+func (s *Sweeper) partition(ctx context.Context, p freshet.Partition) (swept bool, err error) {
 	epoch, maxEventTime, ok := s.owner.Owned(p)
 	rel := s.live.Load()
 	if !ok || rel == nil {
-		return nil
+		return false, nil
 	}
 	views := rel.Project().Views
 	done := &s.begun[p]
@@ -136,10 +149,10 @@ func (s *Sweeper) partition(ctx context.Context, p freshet.Partition) error {
 		for {
 			more, err := s.batch(ctx, rel, v, p, epoch, at, maxEventTime, done)
 			if freshet.CodeOf(err) == freshet.PreconditionFailed {
-				return nil // the partition has another owner by now
+				return false, nil // the partition has another owner by now
 			}
 			if err != nil {
-				return err
+				return false, err
 			}
 			if !more {
 				break
@@ -149,7 +162,7 @@ func (s *Sweeper) partition(ctx context.Context, p freshet.Partition) error {
 	}
 	s.sizes.set(p, done.sizes, s.o.Now())
 	*done = progress{}
-	return nil
+	return true, nil
 }
 
 // batch sweeps the next rows of v, and rests. more is false when there are none.
