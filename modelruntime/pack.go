@@ -13,16 +13,90 @@ import (
 // (with slashes), each as the length of the path, the path, the length of the content, the content; lengths are 8 bytes, big
 // endian. The SHA-256 of the bytes is the artifact's Digest. Returns what Digest returns, and w's error.
 func Pack(w io.Writer, dir fs.FS) error {
-	names, err := filesOf(dir)
+	r := NewPackReader(dir)
+	defer r.Close()
+	_, err := io.Copy(w, r)
+	return err
+}
+
+// PackReader reads an artifact as what Pack writes, one file open at a time.
+type PackReader struct {
+	dir   fs.FS
+	names []string // that are to come; nil before the first read
+	begun bool
+	head  []byte // what is left of the head of the current file
+	file  fs.File
+	name  string
+	left  int64 // bytes of the current file
+}
+
+// NewPackReader returns a reader of dir. Its errors are those of Digest.
+func NewPackReader(dir fs.FS) *PackReader { return &PackReader{dir: dir} }
+
+// Read implements io.Reader.
+func (p *PackReader) Read(b []byte) (int, error) {
+	if !p.begun {
+		names, err := filesOf(p.dir)
+		if err != nil {
+			return 0, err
+		}
+		p.begun, p.names = true, names
+	}
+	for {
+		switch {
+		case len(p.head) > 0:
+			n := copy(b, p.head)
+			p.head = p.head[n:]
+			return n, nil
+		case p.left > 0:
+			n, err := p.file.Read(b[:min(int64(len(b)), p.left)])
+			p.left -= int64(n)
+			if err == io.EOF && p.left > 0 {
+				err = io.ErrUnexpectedEOF // it shrank meanwhile
+			}
+			if err != nil && err != io.EOF {
+				return n, fileError(p.name, err)
+			}
+			return n, nil
+		case len(p.names) == 0:
+			return 0, io.EOF
+		}
+		if err := p.next(); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// next opens the file that is to come.
+func (p *PackReader) next() error {
+	if err := p.Close(); err != nil {
+		return fileError(p.name, err)
+	}
+	p.name, p.names = p.names[0], p.names[1:]
+	f, err := openFile(p.dir, p.name, MaxFileBytes)
 	if err != nil {
 		return err
 	}
-	for _, name := range names {
-		if err := packFile(w, dir, name); err != nil {
-			return err
-		}
+	p.file = f
+	info, err := f.Stat()
+	if err != nil {
+		return fileError(p.name, err)
 	}
+	p.left = info.Size()
+	p.head = binary.BigEndian.AppendUint64(nil, uint64(len(p.name)))
+	p.head = append(p.head, p.name...)
+	p.head = binary.BigEndian.AppendUint64(p.head, uint64(p.left))
 	return nil
+}
+
+// Close closes the file that is open.
+func (p *PackReader) Close() error {
+	if p.file == nil {
+		return nil
+	}
+	f := p.file
+	p.file = nil
+	return f.Close()
 }
 
 // PackedSize is how many bytes Pack writes.
@@ -43,32 +117,6 @@ func PackedSize(dir fs.FS) (int64, error) {
 }
 
 const lengthBytes = 8
-
-func packFile(w io.Writer, dir fs.FS, name string) error {
-	f, err := openFile(dir, name, MaxFileBytes)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return fileError(name, err)
-	}
-	head := binary.BigEndian.AppendUint64(nil, uint64(len(name)))
-	head = append(head, name...)
-	head = binary.BigEndian.AppendUint64(head, uint64(info.Size()))
-	if _, err := w.Write(head); err != nil {
-		return err
-	}
-	n, err := io.Copy(w, io.LimitReader(f, info.Size()))
-	if err == nil && n != info.Size() {
-		err = io.ErrUnexpectedEOF // it shrank meanwhile
-	}
-	if err != nil {
-		return fileError(name, err)
-	}
-	return nil
-}
 
 // Unpack shows what Pack wrote as the files of an artifact again, without copying them: r is read when they are. size is the
 // length of r. Returns InvalidArgument for bytes that Pack could not have written.

@@ -2,6 +2,8 @@ package server
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -13,16 +15,26 @@ import (
 	"github.com/freshet-ml/freshet/jobqueue"
 )
 
-func (s *Server) openDoor(values *reader.Reader, models *serving.Server) {
+// scratchFolder is in the data folder: artifacts are unpacked in it, and what a crash has left of them is cleared away.
+const scratchFolder = "scratch"
+
+func (s *Server) openDoor(values *reader.Reader, models *serving.Server) error {
+	if s.o.API.Scratch == "" && s.o.fs == nil {
+		s.o.API.Scratch = filepath.Join(s.o.Data, scratchFolder)
+		if err := os.RemoveAll(s.o.API.Scratch); err != nil {
+			return err
+		}
+	}
 	s.api = api.New(api.Deps{
 		Live: s.live, Log: s.log, Rows: s.features, Values: values, Tables: pushtable.New(s.tables), Jobs: s.jobs, Predictions: s.predictions,
-		Predictor: s.orchestrator, Models: models,
+		Predictor: s.orchestrator, Models: models, Versions: s.models, Blobs: s.decisions,
 		Streams: &streams{receiver: s.receiver, jobs: s.jobs, backlog: uint64(s.o.Backlog), now: s.o.Now},
 		Sizes:   s.sweeper,
 		Ready:   readiness{s.receiver},
 		Metrics: s.registry, Logger: s.o.Logger, Now: s.o.Now,
 		Version: Version(), Roles: []string{"api", "receiver", "orchestration"},
 	}, s.o.API)
+	return nil
 }
 
 // streams shows the receiver to the door.

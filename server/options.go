@@ -38,8 +38,6 @@ type Options struct {
 	LogBytes     int64  // size of the log above which younger events are moved, too. Defaults to none
 	Offline      string // folder of the offline store. Defaults to "offline" in Data
 
-	MaxBlobBytes int64 // of one artifact in the registry. Defaults to 1 GiB
-
 	// IdleTimeout is how long a partition may be without an event before its watermark goes on with the clock. Defaults to 1 min.
 	IdleTimeout time.Duration
 	// CheckEvery is the shortest time between two checks of a read against the events in the log. Defaults to 1 s;

@@ -21,6 +21,7 @@ import (
 	"github.com/freshet-ml/freshet/internal/api"
 	"github.com/freshet-ml/freshet/internal/disk"
 	"github.com/freshet-ml/freshet/internal/history"
+	"github.com/freshet-ml/freshet/internal/modelregistry"
 	"github.com/freshet-ml/freshet/internal/orchestration"
 	"github.com/freshet-ml/freshet/internal/project"
 	"github.com/freshet-ml/freshet/internal/pushtable"
@@ -61,6 +62,7 @@ type Server struct {
 	predictions  *predictionstore.Store
 	tables       *tablestore.Store
 	decisions    *registry.Registry
+	models       *modelregistry.Models
 	live         *release.Live
 	receiver     *receiver.Receiver
 	sweeper      *sweep.Sweeper
@@ -118,7 +120,9 @@ func (s *Server) open(ctx context.Context) error {
 		Live: s.live, Log: past, Features: s.features, Reader: values, Tables: pushtable.New(s.tables), Jobs: s.jobs, Predictions: s.predictions,
 		Models: models, Metrics: orchestration.NewMetrics(s.registry),
 	}, orchestration.Options{Workers: s.o.Workers, Now: s.o.Now, Logger: s.o.Logger})
-	s.openDoor(values, models)
+	if err := s.openDoor(values, models); err != nil {
+		return err
+	}
 	s.registry.MustRegister(s.collectors()...)
 	for _, r := range s.o.Runtimes {
 		if c, ok := r.(prometheus.Collector); ok {
@@ -203,26 +207,9 @@ func (s *Server) openRegistry() error {
 	if err != nil {
 		return err
 	}
-	s.decisions = registry.New(d, &registry.Options{Now: s.o.Now, MaxBlobBytes: s.o.MaxBlobBytes})
+	s.decisions = registry.New(d, &registry.Options{Now: s.o.Now, MaxBlobBytes: max(s.o.API.MaxArtifact, 1<<30)})
+	s.models = modelregistry.New(s.decisions, s.o.Runtimes)
 	s.onClose("registry", s.decisions.Close)
-	return nil
-}
-
-// openRelease makes the project the live release. A release is the same as the last one if its content is.
-func (s *Server) openRelease(ctx context.Context, p *project.Project, models *serving.Server) error {
-	rel, err := release.Open(p, s.o.Runtimes)
-	if err != nil {
-		return err
-	}
-	s.onClose("release", rel.Close)
-	if err := models.Warm(ctx, rel); err != nil {
-		return err
-	}
-	if err := s.name(rel); err != nil {
-		return err
-	}
-	s.live.Store(rel)
-	s.onClose("live release", func() error { s.live.Store(nil); return nil })
 	return nil
 }
 

@@ -1,12 +1,11 @@
 package release
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 
@@ -19,9 +18,15 @@ import (
 	"github.com/freshet-ml/freshet/modelruntime"
 )
 
-// Open loads the tables and models that p names, binds its pipelines to them, and gives the whole as a release that has no
-// name yet. The caller holds it until Close. The error joins everything that is wrong: a missing file, a table without a column, a model input that nothing gives.
+// Open is OpenFrom for the files in p's own folder.
 func Open(p *project.Project, runtimes []modelruntime.Runtime) (*Opened, error) {
+	return OpenFrom(context.Background(), p, Folder(p), runtimes)
+}
+
+// OpenFrom loads the tables and models that p names from source, binds its pipelines to them, and gives the whole as a release
+// that has no name yet. The caller holds it until Close. The error joins everything that is wrong: a missing file, a table
+// without a column, a model input that nothing gives.
+func OpenFrom(ctx context.Context, p *project.Project, source Source, runtimes []modelruntime.Runtime) (*Opened, error) {
 	o := &Opened{
 		project: p,
 		tables:  map[freshet.TableName]*table.Table{},
@@ -33,7 +38,7 @@ func Open(p *project.Project, runtimes []modelruntime.Runtime) (*Opened, error) 
 		if t.Push {
 			continue // its rows are live data: they belong to no release
 		}
-		opened, err := openTable(p, t)
+		opened, err := openTable(ctx, source, t)
 		if err != nil {
 			problems = append(problems, err)
 			continue
@@ -41,7 +46,7 @@ func Open(p *project.Project, runtimes []modelruntime.Runtime) (*Opened, error) 
 		o.tables[t.Name] = opened
 	}
 	for _, m := range p.Models {
-		opened, err := openModel(p, m, runtimes)
+		opened, err := openModel(ctx, source, m, runtimes)
 		if err != nil {
 			problems = append(problems, err)
 			continue
@@ -75,16 +80,10 @@ func (o *Opened) Name(id freshet.ReleaseID, created freshet.Timestamp) {
 	o.manifest.ID, o.manifest.CreatedAt = id, created
 }
 
-func openTable(p *project.Project, t project.Table) (*table.Table, error) {
-	// A project file may come from elsewhere: it reads below its own folder only.
-	root, err := os.OpenRoot(p.Dir)
+func openTable(ctx context.Context, source Source, t project.Table) (*table.Table, error) {
+	f, err := source.Table(ctx, t)
 	if err != nil {
-		return nil, freshet.FieldErrorf(freshet.NotFound, "tables."+string(t.Name), "table %s: %w", t.Name, err)
-	}
-	defer root.Close()
-	f, err := root.Open(t.File)
-	if err != nil {
-		return nil, freshet.FieldErrorf(freshet.NotFound, "tables."+string(t.Name), "table %s: %w", t.Name, err)
+		return nil, freshet.FieldErrorf("", "tables."+string(t.Name), "table %s: %w", t.Name, err)
 	}
 	defer f.Close()
 	opened, err := table.ReadCSV(f, t.Spec)
@@ -94,24 +93,20 @@ func openTable(p *project.Project, t project.Table) (*table.Table, error) {
 	return opened, nil
 }
 
-func openModel(p *project.Project, m project.Model, runtimes []modelruntime.Runtime) (*Model, error) {
+func openModel(ctx context.Context, source Source, m project.Model, runtimes []modelruntime.Runtime) (*Model, error) {
 	fail := func(err error) (*Model, error) {
 		return nil, freshet.FieldErrorf("", "models."+string(m.Name), "model %s: %w", m.Name, err)
 	}
-	files, err := modelruntime.FilesAt(filepath.Join(p.Dir, filepath.FromSlash(m.Path)))
+	artifact, err := source.Model(ctx, m)
 	if err != nil {
 		return fail(err)
 	}
-	defer files.Close()
-	digest, err := modelruntime.Digest(files)
+	defer artifact.Close() // a model holds what it needs in memory
+	opened, err := modelruntime.Open(artifact, runtimes)
 	if err != nil {
 		return fail(err)
 	}
-	opened, err := modelruntime.Open(files, runtimes)
-	if err != nil {
-		return fail(err)
-	}
-	return &Model{Name: m.Name, Digest: digest, Model: opened}, nil
+	return &Model{Name: m.Name, Digest: artifact.Digest, Version: artifact.Version, Model: opened}, nil
 }
 
 func (o *Opened) bind(p *project.Pipeline) (*Pipeline, error) {

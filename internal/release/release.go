@@ -20,6 +20,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strconv"
 	"sync"
 
 	"github.com/freshet-ml/freshet"
@@ -46,13 +47,18 @@ type Opened struct {
 
 // Model is an opened model of the release.
 type Model struct {
-	Name   freshet.ModelName
-	Digest freshet.Digest
+	Name    freshet.ModelName
+	Digest  freshet.Digest
+	Version int // in the registry; 0 if it is not from there
 	modelruntime.Model
 }
 
-// Label names the model in predictions: "ranker@" and the first twelve digits of its digest.
+// Label names the model in predictions: "ranker@7", or "ranker@" and the first twelve digits of its digest if it is not from
+// the registry.
 func (m *Model) Label() string {
+	if m.Version > 0 {
+		return string(m.Name) + "@" + strconv.Itoa(m.Version)
+	}
 	const prefix = len("sha256:")
 	return string(m.Name) + "@" + string(m.Digest[prefix:prefix+12])
 }
