@@ -23,6 +23,7 @@ type fakeServer struct {
 	known   map[string]bool
 	refusal int // status of the next refused requests
 	refused int
+	uploads []string      // that were not shown yet
 	asked   chan struct{} // gets a value for each request, if there is room
 }
 
@@ -33,6 +34,11 @@ func newFakeServer() *fakeServer {
 	mux.HandleFunc("GET /v1/features/{view}", f.features)
 	mux.HandleFunc("GET /v1/entities/{kind}/{key}/predictions/{pipeline}", f.prediction)
 	mux.HandleFunc("GET /v1/status", f.status)
+	mux.HandleFunc("POST /v1/models/{name}/versions", f.publish)
+	mux.HandleFunc("GET /v1/models", f.models)
+	mux.HandleFunc("GET /v1/models/{name}", f.model)
+	mux.HandleFunc("PUT /v1/models/{name}/aliases/{alias}", f.alias)
+	mux.HandleFunc("DELETE /v1/models/{name}/aliases/{alias}", f.alias)
 	f.http = httptest.NewServer(mux)
 	return f
 }

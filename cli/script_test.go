@@ -32,9 +32,10 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits,
-			"sent":  sent,
-			"busy":  busy,
+			"exits":   exits,
+			"sent":    sent,
+			"busy":    busy,
+			"uploads": uploads,
 		},
 	})
 }

@@ -39,6 +39,7 @@ type serveCommand struct {
 	Attempts      int           `placeholder:"N" group:"limits" help:"Tries at a job before it becomes a dead letter (default 5)."`
 	MaxBody       bytesFlag     `placeholder:"SIZE" group:"limits" help:"Largest request body as sent (default 8MB)."`
 	MaxUnpacked   bytesFlag     `placeholder:"SIZE" group:"limits" help:"Largest request body unpacked (default 16MB)."`
+	MaxArtifact   bytesFlag     `placeholder:"SIZE" group:"limits" help:"Largest model archive or blob as sent (default 1GB)."`
 	MaxDepth      int           `placeholder:"N" group:"limits" help:"Deepest nesting of JSON (default 64)."`
 	MaxEvents     int           `placeholder:"N" group:"limits" help:"Most events in one request (default 10000)."`
 	MaxConns      int           `placeholder:"N" group:"limits" help:"Open connections; more wait (default 8192)."`
@@ -134,6 +135,7 @@ func (c *serveCommand) options(sh *shell) server.Options {
 	o.API.DefaultModel = c.DefaultModel
 	o.API.MaxBody = int64(c.MaxBody)
 	o.API.MaxUnpacked = int64(c.MaxUnpacked)
+	o.API.MaxArtifact = int64(c.MaxArtifact)
 	o.API.MaxDepth = c.MaxDepth
 	o.API.MaxEvents = c.MaxEvents
 	o.API.MaxConns = c.MaxConns

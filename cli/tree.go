@@ -23,6 +23,10 @@ type tree struct {
 
 	Status statusCommand `cmd:"" group:"use" help:"Say how a server is: ready or not, what waits, how much it remembers."`
 
+	Publish publishCommand `cmd:"" group:"use" help:"Make a model a version in the registry: a folder, a file, an archive, or one of MLflow."`
+	Models  modelsCommand  `cmd:"" group:"use" help:"List models, or compare the versions of one."`
+	Alias   aliasCommand   `cmd:"" group:"use" help:"Point an alias at a version of a model."`
+
 	Export   exportCommand   `cmd:"" group:"use" help:"Write a training set: features at past moments, from a data folder."`
 	Evaluate evaluateCommand `cmd:"" group:"project" help:"Say how good a model would have been on events of the past."`
 

@@ -98,6 +98,9 @@ type request struct {
 	query       url.Values
 	contentType string
 	body        []byte
+	stream      io.Reader // instead of body, sent as it is read
+	actor       string    // who decides, for the audit
+	ifMatch     string
 }
 
 // call sends r and decodes a 2xx answer into out, which may be nil. Every other answer is returned as an error that
@@ -141,6 +144,9 @@ func (c *Client) newRequest(ctx context.Context, r request, target string) (*htt
 	if err != nil {
 		return nil, err
 	}
+	if r.stream != nil {
+		body = r.stream
+	}
 	req, err := http.NewRequestWithContext(ctx, r.method, target, body)
 	if err != nil {
 		return nil, err
@@ -152,6 +158,12 @@ func (c *Client) newRequest(ctx context.Context, r request, target string) (*htt
 	}
 	if encoding != "" {
 		req.Header.Set("Content-Encoding", encoding)
+	}
+	if r.actor != "" {
+		req.Header.Set("Freshet-Actor", r.actor)
+	}
+	if r.ifMatch != "" {
+		req.Header.Set("If-Match", r.ifMatch)
 	}
 	if c.key != "" {
 		req.Header.Set("Authorization", "Bearer "+c.key)

@@ -40,6 +40,7 @@ type API struct {
 	matrices  sync.Pool    // of *matrix
 	infers    sync.Pool    // of *inferRequest
 	unpackers unpackers
+	uploads   chan struct{} // a place for each artifact that comes
 	origins   *http.CrossOriginProtection
 }
 
@@ -59,6 +60,7 @@ func New(deps Deps, o Options) *API {
 	a.matrices.New = func() any { return new(matrix) }
 	a.infers.New = func() any { return newInferRequest() }
 	a.unpackers.init(a.o.MaxUnpacked)
+	a.uploads = make(chan struct{}, maxUploads)
 	a.mux = a.newMux(a.routes())
 	return a
 }
@@ -108,6 +110,8 @@ type Deps struct {
 	Predictions Predictions
 	Predictor   Predictor
 	Models      Models
+	Versions    Versions
+	Blobs       Blobs
 	Streams     Streams
 	Sizes       Sizes
 	Ready       Ready

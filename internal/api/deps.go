@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"io"
+	"io/fs"
 	"log/slog"
 	"time"
 
@@ -9,12 +11,14 @@ import (
 	"github.com/freshet-ml/freshet/eventlog"
 	"github.com/freshet-ml/freshet/feature"
 	"github.com/freshet-ml/freshet/feature/expression"
+	"github.com/freshet-ml/freshet/internal/modelregistry"
 	"github.com/freshet-ml/freshet/internal/pushtable"
 	"github.com/freshet-ml/freshet/internal/release"
 	"github.com/freshet-ml/freshet/internal/sweep"
 	"github.com/freshet-ml/freshet/internal/table"
 	"github.com/freshet-ml/freshet/internal/telemetry"
 	"github.com/freshet-ml/freshet/jobqueue"
+	"github.com/freshet-ml/freshet/registry"
 	"github.com/freshet-ml/freshet/tablestore"
 )
 
@@ -83,6 +87,20 @@ type Tables interface {
 	Put(ctx context.Context, spec *table.Spec, ties tablestore.Ties, rows ...pushtable.Row) (stored []bool, err error)
 }
 
+// Versions keeps the versions of models (modelregistry.Models).
+type Versions interface {
+	Now(ctx context.Context) (registry.Models, registry.Revision, error)
+	Check(ctx context.Context, dir fs.FS) (modelregistry.Checked, error)
+	PublishChecked(ctx context.Context, dir fs.FS, checked modelregistry.Checked, p modelregistry.Publication) (v registry.ModelVersion, fresh bool, err error)
+	SetAlias(ctx context.Context, expected registry.Revision, c registry.AliasChange, actor, reason string) (*registry.Model, error)
+}
+
+// Blobs keeps artifacts by digest (registry.Registry).
+type Blobs interface {
+	Put(ctx context.Context, digest freshet.Digest, from io.Reader) (size int64, err error)
+	Stat(ctx context.Context, digest freshet.Digest) (registry.Info, error)
+}
+
 // Streams tells how far the receiver is.
 type Streams interface {
 	Streams() []StreamStatus
@@ -123,7 +141,7 @@ type Ready interface {
 
 func (d *Deps) check() {
 	if d.Live == nil || d.Log == nil || d.Rows == nil || d.Values == nil || d.Tables == nil || d.Jobs == nil || d.Predictions == nil ||
-		d.Predictor == nil || d.Models == nil || d.Streams == nil || d.Sizes == nil || d.Ready == nil {
+		d.Predictor == nil || d.Models == nil || d.Versions == nil || d.Blobs == nil || d.Streams == nil || d.Sizes == nil || d.Ready == nil {
 		panic("api: a dependency is missing")
 	}
 }

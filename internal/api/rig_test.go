@@ -29,6 +29,7 @@ import (
 	"github.com/freshet-ml/freshet/feature/expression"
 	"github.com/freshet-ml/freshet/featurestore"
 	"github.com/freshet-ml/freshet/featurestore/memfeatures"
+	"github.com/freshet-ml/freshet/internal/modelregistry"
 	"github.com/freshet-ml/freshet/internal/project"
 	"github.com/freshet-ml/freshet/internal/pushtable"
 	"github.com/freshet-ml/freshet/internal/reader"
@@ -39,6 +40,8 @@ import (
 	"github.com/freshet-ml/freshet/modelruntime"
 	"github.com/freshet-ml/freshet/predictionstore"
 	"github.com/freshet-ml/freshet/predictionstore/mempredictions"
+	"github.com/freshet-ml/freshet/registry"
+	"github.com/freshet-ml/freshet/registry/memregistry"
 	"github.com/freshet-ml/freshet/tablestore"
 	"github.com/freshet-ml/freshet/tablestore/memtables"
 )
@@ -93,8 +96,12 @@ type fakeModel struct{}
 
 func (fakeModel) Name() string                { return "fake" }
 func (fakeModel) Recognizes(head []byte) bool { return bytes.HasPrefix(head, []byte("fake")) }
-func (fakeModel) Open(fs.FS, string) (modelruntime.Model, error) {
-	return fakeModel{}, nil
+func (fakeModel) Open(dir fs.FS, name string) (modelruntime.Model, error) {
+	text, err := modelruntime.ReadFile(dir, name)
+	if bytes.HasPrefix(text, []byte("fake wide")) {
+		return wideModel{}, err
+	}
+	return fakeModel{}, err
 }
 func (fakeModel) Signature() modelruntime.Signature {
 	return modelruntime.Signature{Inputs: []modelruntime.Column{{Name: "minutes"}, {Name: "plays"}}, Outputs: []string{"score"}}
@@ -106,6 +113,13 @@ func (fakeModel) Predict(_ context.Context, inputs, outputs []float64) error {
 	return nil
 }
 func (fakeModel) Close() error { return nil }
+
+// wideModel is a fakeModel that takes one input more.
+type wideModel struct{ fakeModel }
+
+func (wideModel) Signature() modelruntime.Signature {
+	return modelruntime.Signature{Inputs: []modelruntime.Column{{Name: "minutes"}, {Name: "plays"}, {Name: "depth"}}, Outputs: []string{"score"}}
+}
 
 // openRelease opens the project text with its tables and model.
 func openRelease(t testing.TB, text string) *release.Opened {
@@ -147,6 +161,8 @@ type rig struct {
 	jobs        *jobqueue.Queue
 	predictions *predictionstore.Store
 	back        *behind
+	blobs       *registry.Registry
+	models      *modelregistry.Models
 	check       bool // hold requests and answers against openapi.yaml
 }
 
@@ -164,10 +180,13 @@ func newRigOf(t testing.TB, text string, o Options) *rig {
 	r.jobs = jobqueue.New(memqueue.New(), &jobqueue.Options{Attempts: 1})
 	clock := func() time.Time { return now.Time() }
 	r.predictions = predictionstore.New(mempredictions.New(), &predictionstore.Options{Now: clock})
+	r.blobs = registry.New(memregistry.New(), &registry.Options{Now: clock, MaxBlobBytes: 1 << 20})
+	r.models = modelregistry.New(r.blobs, []modelruntime.Runtime{fakeModel{}})
 	rows := featurestore.New(r.rows)
 	r.api = New(Deps{
 		Live: r.live, Log: r.log, Rows: rows, Values: logValues{reader.New(rows, r.log), r.log}, Tables: r.tables, Jobs: r.jobs,
 		Predictions: r.predictions, Predictor: r.back, Models: r.back, Streams: r.back, Sizes: r.back, Ready: r.back,
+		Versions: r.models, Blobs: r.blobs,
 		Now: clock, Version: "test", Roles: []string{"api"},
 	}, o)
 	return r
@@ -389,6 +408,7 @@ var router = sync.OnceValues(func() (routers.Router, error) {
 		return nil, err
 	}
 	openapi3filter.RegisterBodyDecoder("application/x-ndjson", openapi3filter.RegisteredBodyDecoder("text/plain"))
+	openapi3filter.RegisterBodyDecoder("application/x-tar", openapi3filter.FileBodyDecoder)
 	openapi3filter.RegisterBodyDecoder("application/openmetrics-text", openapi3filter.RegisteredBodyDecoder("text/plain"))
 	return gorillamux.NewRouter(doc)
 })

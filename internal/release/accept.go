@@ -10,16 +10,12 @@ import (
 // Accepts tells whether the pipelines that use a model could use one with signature s in its place: each of them must give
 // every input that it takes. The error joins what is missing where.
 func (o *Opened) Accepts(name freshet.ModelName, s modelruntime.Signature) error {
-	columns := make([]string, len(s.Inputs))
-	for i, c := range s.Inputs {
-		columns[i] = c.Name
-	}
 	var problems []error
 	for _, p := range o.pipelines {
 		if p.Model.Name != name {
 			continue
 		}
-		if _, err := p.Bind(columns); err != nil {
+		if _, err := p.Bind(s.Inputs); err != nil {
 			problems = append(problems, freshet.FieldErrorf(freshet.Unprocessable, "pipelines."+string(p.Name), "%w", err))
 		}
 	}
