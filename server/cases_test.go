@@ -3,14 +3,14 @@ package server
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,6 +25,7 @@ import (
 // sharedCase is one of the worked examples of the feature contract that lie beside the repository.
 type sharedCase struct {
 	Name       string
+	OrderFree  bool `json:"order_free"`
 	Needs      string
 	Project    json.RawMessage
 	Events     []json.RawMessage
@@ -45,16 +46,33 @@ type sharedRead struct {
 	Sample map[freshet.FeatureName]int     // size of a map of which each entry stands in Expect
 }
 
+// conditions are what must make no difference to a value.
+type conditions struct {
+	name     string
+	shuffled bool // events come in another order, where the case allows it
+	restart  bool // the server is stopped in the middle, and another goes on from its data folder
+	evicted  bool // each event is a batch and a checkpoint of its own, after which no row is left in memory
+}
+
+// allConditions are together what can happen to an event; the last is the one for a slow machine.
+var allConditions = []conditions{
+	{name: "as they come"},
+	{name: "shuffled, with a restart", shuffled: true, restart: true},
+	{name: "evicted, with a restart", evicted: true, restart: true},
+}
+
 // TestCasesOverHTTP: P2 and P7. Each case is sent to a server of its own as an app would send it, and read as an app would
-// read it.
+// read it, under all conditions.
 func TestCasesOverHTTP(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob(filepath.Join(sharedtest.Path(t, "cases/features"), "*.json"))
 	if err != nil || len(files) == 0 {
 		t.Fatal("no cases", err)
 	}
-	ran := 0
-	var skipped []string
+	all := allConditions
+	if raceDetector {
+		all = all[len(all)-1:]
+	}
 	for _, file := range files {
 		if filepath.Base(file) == "errors.json" {
 			continue
@@ -67,90 +85,144 @@ func TestCasesOverHTTP(t *testing.T) {
 		if err := json.Unmarshal(b, &c); err != nil {
 			t.Fatalf("%s: %v", file, err)
 		}
-		if reason := c.cannotRun(t); reason != "" {
-			skipped = append(skipped, c.Name+" ("+reason+")")
-			continue
-		}
-		ran++
-		t.Run(c.Name, func(t *testing.T) {
-			t.Parallel()
-			c.run(t)
-		})
-	}
-	t.Logf("%d cases run, %d skipped: %s", ran, len(skipped), strings.Join(skipped, ", "))
-}
-
-// cannotRun says why a case is not for this test; "" if it is.
-func (c *sharedCase) cannotRun(t *testing.T) string {
-	t.Helper()
-	if c.Needs != "" {
-		return "a test of the package sets its " + c.Needs
-	}
-	_, err := project.Parse(c.Name, c.Project)
-	if err == nil {
-		return ""
-	}
-	problems, ok := errors.AsType[project.Errors](err)
-	if !ok {
-		t.Fatalf("%s: %v", c.Name, err)
-	}
-	for _, p := range problems {
-		if !strings.Contains(p.Message, "not available yet") {
-			t.Fatalf("%s: %v", c.Name, err)
+		for _, under := range all {
+			if under.shuffled && !c.OrderFree {
+				under.shuffled = false
+			}
+			t.Run(c.Name+"/"+under.name, func(t *testing.T) {
+				t.Parallel()
+				c.run(t, under)
+			})
 		}
 	}
-	return "needs an aggregate that is not available yet"
 }
 
-func (c *sharedCase) run(t *testing.T) {
+// afterAll is a moment later than every event.
+var afterAll = time.Date(9990, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli()
+
+// caseServer is the server of a case, which may be stopped and started again.
+type caseServer struct {
+	o     Options
+	clock atomic.Int64 // epoch milliseconds
+	*running
+}
+
+func (c *sharedCase) run(t *testing.T, under conditions) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, project.FileName), c.Project, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, err := New(t.Context(), Options{
+	s := &caseServer{}
+	s.clock.Store(afterAll)
+	s.o = Options{
 		Project: dir, Data: filepath.Join(dir, "data"), Listen: "127.0.0.1:0", fs: vfs.NewMem(), Logger: slog.New(slog.DiscardHandler),
-		Now: func() time.Time { return time.Date(9990, 1, 1, 0, 0, 0, 0, time.UTC) }, // later than every event
-	})
-	if err != nil {
-		t.Fatal(err)
+		Now: func() time.Time { return time.UnixMilli(s.clock.Load()) },
 	}
-	r := run(t, s)
-	defer r.stop()
-	position := c.send(t, r.c)
+	if under.evicted {
+		s.o.HotBytes, s.o.receiver.CheckpointRows, s.o.receiver.BatchEvents = 1, 1, 1
+	}
+	s.start(t)
+	events := c.inOrder(under.shuffled)
+	duplicates := 0
+	if under.restart {
+		half := len(events) / 2
+		duplicates += c.send(t, s, events[:half])
+		s.stop()
+		s.start(t)
+		events = events[half:]
+	}
+	if duplicates += c.send(t, s, events); duplicates != len(c.Duplicates) {
+		t.Errorf("%d duplicates, expected %d", duplicates, len(c.Duplicates))
+	}
+	s.clock.Store(afterAll)
+	for p := range freshet.Partition(freshet.Partitions) {
+		if err := s.features.Wait(t.Context(), p, s.log.Head(p)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for i := range c.Reads {
-		c.read(t, r.c, i, position)
+		c.read(t, s.c, i)
+	}
+	s.stop()
+	if rows, _ := s.hot.HotRows(); under.evicted && rows > 0 {
+		t.Errorf("%d rows were in memory", rows)
 	}
 }
 
-// send sends the events in the order of their arrival and expects the answers that the case tells.
-func (c *sharedCase) send(t *testing.T, to *client.Client) (position string) {
+func (s *caseServer) start(t *testing.T) {
 	t.Helper()
-	if len(c.Events) == 0 {
-		return ""
+	opened, err := New(t.Context(), s.o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.running = run(t, opened)
+}
+
+// inOrder gives the numbers of the events in the order in which they are sent.
+func (c *sharedCase) inOrder(shuffled bool) []int {
+	if !shuffled {
+		order := make([]int, len(c.Events))
+		for i := range order {
+			order[i] = i
+		}
+		return order
+	}
+	return rand.New(rand.NewPCG(uint64(len(c.Events)), 0)).Perm(len(c.Events))
+}
+
+// send sends some of the events, by their numbers, expects the answers that the case tells, and returns how many were
+// duplicates.
+func (c *sharedCase) send(t *testing.T, to *caseServer, events []int) (duplicates int) {
+	t.Helper()
+	if c.Needs != "ingest_time" {
+		return c.request(t, to.c, events)
+	}
+	for at, i := range events {
+		var arrival struct {
+			IngestTime freshet.Timestamp `json:"ingest_time"`
+		}
+		if err := json.Unmarshal(c.Events[i], &arrival); err != nil {
+			t.Fatal(err)
+		}
+		to.clock.Store(int64(arrival.IngestTime))
+		duplicates += c.request(t, to.c, events[at:at+1])
+	}
+	return duplicates
+}
+
+// request sends some of the events in one request.
+func (c *sharedCase) request(t *testing.T, to *client.Client, events []int) (duplicates int) {
+	t.Helper()
+	if len(events) == 0 {
+		return 0
 	}
 	var body bytes.Buffer
-	for _, e := range c.Events {
-		if err := json.Compact(&body, e); err != nil {
+	var expected []int
+	for at, i := range events {
+		if err := json.Compact(&body, c.Events[i]); err != nil {
 			t.Fatal(err)
 		}
 		body.WriteByte('\n')
+		if slices.Contains(c.Rejected, i) {
+			expected = append(expected, at)
+		}
 	}
 	result, err := to.SendEvents(t.Context(), client.NDJSON, body.Bytes())
-	if err != nil && len(c.Rejected) < len(c.Events) {
+	if err != nil && len(expected) < len(events) {
 		t.Fatal(err)
 	}
 	var rejected []int
 	for _, r := range result.Rejected {
 		rejected = append(rejected, r.Index)
 	}
-	if result.Duplicates != len(c.Duplicates) || !slices.Equal(rejected, c.Rejected) || result.Accepted+result.Duplicates+len(rejected) != len(c.Events) {
-		t.Errorf("of %d events %d were accepted, %d duplicates and %v rejected; expected duplicates %v, rejected %v",
-			len(c.Events), result.Accepted, result.Duplicates, rejected, c.Duplicates, c.Rejected)
+	if !slices.Equal(rejected, expected) || result.Accepted+result.Duplicates+len(rejected) != len(events) {
+		t.Errorf("of %d events %d were accepted, %d duplicates and %v rejected; expected rejected %v",
+			len(events), result.Accepted, result.Duplicates, rejected, expected)
 	}
-	return result.Position
+	return result.Duplicates
 }
 
-func (c *sharedCase) read(t *testing.T, from *client.Client, i int, position string) {
+func (c *sharedCase) read(t *testing.T, from *client.Client, i int) {
 	t.Helper()
 	read := &c.Reads[i]
 	entity := map[string]string{}
@@ -160,8 +232,8 @@ func (c *sharedCase) read(t *testing.T, from *client.Client, i int, position str
 		}
 		entity[field] = fmt.Sprint(v)
 	}
-	got, err := from.GetFeatures(t.Context(), read.View, entity, &client.FeatureOptions{At: read.At.Time(), AsOf: read.AsOf, After: position, Wait: 30 * time.Second})
-	if err != nil || got.Stale {
+	got, err := from.GetFeatures(t.Context(), read.View, entity, &client.FeatureOptions{At: read.At.Time(), AsOf: read.AsOf})
+	if err != nil {
 		t.Fatalf("read %d: %+v, %v", i, got, err)
 	}
 	for name, want := range read.Expect {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/internal/api"
+	"github.com/freshet-ml/freshet/internal/receiver"
 	"github.com/freshet-ml/freshet/modelruntime"
 	"github.com/freshet-ml/freshet/modelruntime/endpointmodel"
 	"github.com/freshet-ml/freshet/modelruntime/factormodel"
@@ -61,7 +62,8 @@ type Options struct {
 	// Defaults to a panic.
 	OnFatal func(error)
 
-	fs vfs.FS // that Data lies in; nil: the operating system's. Tests make it fail and forget
+	fs       vfs.FS           // that Data lies in; nil: the operating system's. Tests make it fail and forget
+	receiver receiver.Options // sizes of batches and checkpoints. Tests make them small
 }
 
 // Runtimes are the kinds of models that come with Freshet.

@@ -110,7 +110,7 @@ func (s *Server) open(ctx context.Context) error {
 		return err
 	}
 	past := history.New(s.log, s.offline)
-	s.receiver = receiver.New(past, s.features, s.jobs, s.live, receiver.Options{CheckpointBytes: int(s.memory.unsaved), IdleTimeout: s.o.IdleTimeout, Now: s.o.Now, Logger: s.o.Logger})
+	s.receiver = receiver.New(past, s.features, s.jobs, s.live, s.receiverOptions())
 	s.sweeper = sweep.New(s.features, s.receiver, s.live, sweep.Options{Now: s.o.Now, Logger: s.o.Logger})
 	// Rows of views that a project file of a former start had: nothing reads them any more.
 	s.receiver.DropUnused()
@@ -130,6 +130,13 @@ func (s *Server) open(ctx context.Context) error {
 		}
 	}
 	return s.listen()
+}
+
+// receiverOptions are the server's, with what tests want of them.
+func (s *Server) receiverOptions() receiver.Options {
+	o := s.o.receiver
+	o.CheckpointBytes, o.IdleTimeout, o.Now, o.Logger = int(s.memory.unsaved), s.o.IdleTimeout, s.o.Now, s.o.Logger
+	return o
 }
 
 func (s *Server) listen() (err error) {
