@@ -3,3 +3,6 @@
 package server
 
 const raceDetector = true
+
+// RaceDetector is for the tests outside of the package.
+const RaceDetector = raceDetector
