@@ -44,7 +44,7 @@ entities: { user: { key: user_id }, item: { key: [shop, item_id] } }
 events:
   play: { keys: [user_id, shop, item_id], fields: { x: float, level: int, tag: string, done: bool } }
   ping: { keys: [user_id], fields: { level: int } }
-lateness: 10m
+lateness: LATENESS
 views:
   recent:
     entity: user
@@ -63,17 +63,42 @@ pipelines:
   risk: { from: play, entity: user, model: risk, inputs: { plays: life.plays } }
 `
 
+// simMore is a view that one of the releases has beside those of the other: its rows are filled from the past when that
+// release goes live.
+const simMore = `  more: { entity: user, from: play, window: sliding 30m, features: { n: count(), hi: max(x) } }
+`
+
+// Keys of the simulation, in as few partitions as there are: what one of them does moves the watermark of the others.
+var (
+	simUsers = together(4, func(i int) freshet.Key { return freshet.Key(fmt.Sprint("u", i)) })
+	simItems = together(6, func(i int) freshet.Key { return freshet.JoinKey(fmt.Sprint("s", i%2), fmt.Sprint("i", i)) })
+)
+
+// together gives the first n keys that fall into two partitions.
+func together(n int, key func(i int) freshet.Key) (keys []freshet.Key) {
+	for i := 0; len(keys) < n; i++ {
+		if k := key(i); freshet.PartitionOf(k) < 2 {
+			keys = append(keys, k)
+		}
+	}
+	return keys
+}
+
 // simBases tell the releases apart: what a release's model adds to the number of plays.
 var simBases = map[freshet.ReleaseID]float64{"r1": 0, "r2": 1_000_000}
 
-func simRelease(t simT, dir string, id freshet.ReleaseID) *release.Opened {
+func simRelease(t simT, dir string, id freshet.ReleaseID, lateness string) *release.Opened {
 	t.Helper()
 	dir, err := os.MkdirTemp(dir, "release")
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
 	model := fmt.Sprintf(`{"format": "freshet.linear/1", "link": "identity", "features": [{"name": "plays"}], "coefficients": [[1]], "intercept": [%v], "outputs": ["risk"]}`, simBases[id])
-	for name, text := range map[string]string{project.FileName: simProject, "risk.json": model} {
+	text := strings.Replace(simProject, "LATENESS", lateness, 1)
+	if id == "r2" {
+		text = strings.Replace(text, "models:\n", simMore+"models:\n", 1)
+	}
+	for name, text := range map[string]string{project.FileName: text, "risk.json": model} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatalf("%v", err)
 		}
@@ -128,8 +153,9 @@ func newSim(t simT, dir string, pick choices, stores simStores) *sim {
 	t.Helper()
 	s := &sim{t: t, pick: pick, stores: stores, about: map[freshet.Entity][]feature.HistoricEvent{}}
 	s.clock.Store(1_741_003_200_000)
+	lateness := []string{"0s", "10s", "2m", "400d"}[pick(4, "lateness")]
 	for _, id := range []freshet.ReleaseID{"r1", "r2"} {
-		s.rels = append(s.rels, simRelease(t, dir, id))
+		s.rels = append(s.rels, simRelease(t, dir, id, lateness))
 	}
 	folder, err := os.MkdirTemp(dir, "offline")
 	if err != nil {
@@ -249,10 +275,14 @@ func (s *sim) batch() []eventlog.Entry {
 			continue
 		}
 		kind := []string{"play", "play", "ping"}[s.pick(3, "type")]
-		user := fmt.Sprint("u", s.pick(4, "user"))
+		user := simUsers[s.pick(len(simUsers), "user")]
+		item, err := simItems[s.pick(len(simItems), "item")].Split(2)
+		if err != nil {
+			s.t.Fatalf("%v", err)
+		}
 		// Ids in no order: they break ties.
 		id := fmt.Sprintf("%c-%d-%d", 'a'+rune(s.pick(26, "letter")), len(s.sent), len(entries))
-		entries = append(entries, s.event(id, kind, user, fmt.Sprint("s", s.pick(2, "shop")), fmt.Sprint("i", s.pick(3, "item"))))
+		entries = append(entries, s.event(id, kind, user, item[0], item[1]))
 	}
 	return entries
 }
@@ -382,9 +412,9 @@ func (s *sim) caughtUp() {
 // check compares all features of one entity at a moment with brute force.
 func (s *sim) check() {
 	s.t.Helper()
-	e := freshet.Entity{Kind: "user", Key: freshet.Key(fmt.Sprint("u", s.pick(4, "user")))}
+	e := freshet.Entity{Kind: "user", Key: simUsers[s.pick(len(simUsers), "user")]}
 	if s.pick(3, "an item") == 0 {
-		e = freshet.Entity{Kind: "item", Key: freshet.JoinKey(fmt.Sprint("s", s.pick(2, "shop")), fmt.Sprint("i", s.pick(3, "item")))}
+		e = freshet.Entity{Kind: "item", Key: simItems[s.pick(len(simItems), "item")]}
 	}
 	at := freshet.Timestamp(s.clock.Load())
 	if s.pick(2, "another moment") == 0 {
