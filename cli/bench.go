@@ -1,21 +1,28 @@
 package cli
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
+	"sync/atomic"
 	"time"
 
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/internal/benchapp"
+	"github.com/freshet-ml/freshet/internal/loadgen"
 )
 
 // benchCommand holds the benchmarks.
 type benchCommand struct {
-	Ingest benchIngestCommand `cmd:"" help:"How many events a second become durable."`
-	E2E    benchE2ECommand    `cmd:"" name:"e2e" help:"How long it takes from an event to the stored prediction."`
-	Models benchModelsCommand `cmd:"" help:"How long models take: alone, behind their door, in a pipeline."`
-	Echo   benchEchoCommand   `cmd:"" hidden:"" help:"Serve an HTTP echo: what the other benchmarks compare with."`
+	Ingest   benchIngestCommand   `cmd:"" help:"How many events a second become durable."`
+	E2E      benchE2ECommand      `cmd:"" name:"e2e" help:"How long it takes from an event to the stored prediction."`
+	Features benchFeaturesCommand `cmd:"" help:"How fast features are read."`
+	Replay   benchReplayCommand   `cmd:"" help:"How fast all views are rebuilt from the log."`
+	Models   benchModelsCommand   `cmd:"" help:"How long models take: alone, behind their door, in a pipeline."`
+	Memory   benchMemoryCommand   `cmd:"" help:"What users cost in memory and on disk, and how fast cold ones are read."`
+	Echo     benchEchoCommand     `cmd:"" hidden:"" help:"Serve an HTTP echo: what the other benchmarks compare with."`
 }
 
 // benching are the flags of every benchmark. --server has a variable of its own: the one of the other commands names a server that
@@ -76,29 +83,45 @@ type bench struct {
 	decode     benchDecode
 }
 
-// start prepares everything that all benchmarks need. Ceilings that need an idle machine are measured before the server
-// runs. close ends it.
+// benchProject is what a benchmark has the server serve.
+type benchProject struct {
+	app   string // in words; "" for the app of package benchapp
+	write func(dir string, seed uint64) error
+	users int      // whom the events are about; 0 for all of the app
+	args  []string // of serve
+}
+
+// start prepares the app of package benchapp.
 func (o benching) start(ctx context.Context, sh *shell) (*bench, error) {
-	target, err := newBenchTarget(o, sh)
+	return o.startWith(ctx, sh, benchProject{write: benchapp.Write})
+}
+
+// startWith prepares everything that all benchmarks need. Ceilings that need an idle machine are measured before the server
+// runs. close ends it.
+func (o benching) startWith(ctx context.Context, sh *shell, app benchProject) (*bench, error) {
+	target, err := newBenchTarget(o, app)
 	if err != nil {
 		return nil, err
 	}
 	b := &bench{sh: sh, o: o, meter: newBenchMeter(sh.err), target: target, conditions: conditionsOf(sh, o, target)}
-	if err := b.prepare(ctx); err != nil {
+	if app.app != "" {
+		b.conditions.App = app.app
+	}
+	if err := b.prepare(ctx, cmp.Or(app.users, benchapp.Users)); err != nil {
 		b.close()
 		return nil, err
 	}
 	return b, nil
 }
 
-func (b *bench) prepare(ctx context.Context) error {
+func (b *bench) prepare(ctx context.Context, users int) error {
 	if b.target.folder == "" { // it runs already: say at once if it does not
 		if err := b.target.start(ctx); err != nil {
 			return err
 		}
 	}
 	b.meter.say("preparing the app…")
-	b.events = benchapp.NewEvents(b.o.Seed, uint32(time.Now().Unix()))
+	b.events = benchapp.NewEventsOf(b.o.Seed, uint32(time.Now().Unix()), users)
 	if err := b.ceilings(ctx); err != nil {
 		return err
 	}
@@ -138,6 +161,51 @@ func (b *bench) take(n int) int {
 	first := b.sent
 	b.sent += n
 	return first
+}
+
+// fill sends n events as fast as the server takes them, before what is measured. request appends the body of request i, of
+// size events, without a line end after the last.
+func (b *bench) fill(ctx context.Context, what string, n, size int, body func(dst []byte, i int) []byte) error {
+	requests := (n + size - 1) / size
+	done := new(atomic.Int64)
+	defer b.progress(ctx, what, requests, size, done)()
+	// Numbered and due at once: an open loop that nobody waits for.
+	r, err := loadgen.Open(ctx, loadgen.Load{
+		Addr: b.target.addr, Connections: 4, Timeout: time.Minute,
+		Request: func(dst []byte, i int) []byte {
+			text := body(nil, i)
+			dst = loadgen.AppendHead(dst, "POST", b.target.addr, "/v1/events", "application/x-ndjson", "", len(text))
+			return append(dst, text...)
+		},
+	}, 0, 1e9, time.Duration(requests), done)
+	if err == nil && r.OK() != requests && ctx.Err() == nil {
+		err = freshet.Errorf(freshet.Unavailable, "of %d requests %d were answered with 2xx; statuses %v, %w", requests, r.OK(), r.Statuses, cmp.Or(r.Err, errUnexpected))
+	}
+	if err != nil {
+		return b.unreachable(err)
+	}
+	return ctx.Err()
+}
+
+var errUnexpected = errors.New("unexpected answers")
+
+// progress shows how many of the requests are done until the function that it returns is called.
+func (b *bench) progress(ctx context.Context, what string, requests, size int, done *atomic.Int64) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	begin := time.Now()
+	go func() { // beside the load, until stop
+		defer close(ended)
+		for waitFor(ctx, 200*time.Millisecond) {
+			n := int(done.Load())
+			b.meter.say(fmt.Sprintf("%s: %s of %s (%d %%), %s/s", what, grouped(n*size), grouped(requests*size), 100*n/requests,
+				grouped(round(float64(n*size)/time.Since(begin).Seconds()))))
+		}
+	}()
+	return func() {
+		cancel()
+		<-ended
+	}
 }
 
 // drained waits until the server has made features and predictions of all events, and tells how long that took. ok is

@@ -16,20 +16,20 @@ import (
 
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/client"
-	"github.com/freshet-ml/freshet/internal/benchapp"
 )
 
 // benchTarget is the server under test: a child process that serves the bench's app from a temporary folder, or a server
 // that runs already.
 type benchTarget struct {
-	profiles string // where the server answers profiles; "" for nowhere
-	url      string // once it is started
-	addr     string // host:port of url
-	folder   string // temporary; "" for a server that runs already
+	profiles string   // where the server answers profiles; "" for nowhere
+	url      string   // once it is started
+	addr     string   // host:port of url
+	folder   string   // temporary; "" for a server that runs already
+	args     []string // of serve, beside those of every benchmark
 	child    *benchChild
 }
 
-func newBenchTarget(o benching, sh *shell) (*benchTarget, error) {
+func newBenchTarget(o benching, app benchProject) (*benchTarget, error) {
 	if o.Server != "" {
 		u, err := url.Parse(o.Server)
 		if err != nil || u.Scheme != "http" || u.Port() == "" || strings.Trim(u.Path, "/") != "" {
@@ -41,17 +41,17 @@ func newBenchTarget(o benching, sh *shell) (*benchTarget, error) {
 	if err != nil {
 		return nil, freshet.FieldErrorf(freshet.InvalidArgument, "dir", "no temporary folder for the bench: %w", err)
 	}
-	if err := benchapp.Write(folder, o.Seed); err != nil {
+	if err := app.write(folder, o.Seed); err != nil {
 		return nil, errors.Join(freshet.Errorf(freshet.Internal, "write the bench's app: %w", err), os.RemoveAll(folder))
 	}
-	return &benchTarget{folder: folder, profiles: o.Profiles}, nil
+	return &benchTarget{folder: folder, profiles: o.Profiles, args: app.args}, nil
 }
 
 // start starts the server, if it is ours, and waits until it is ready.
 func (t *benchTarget) start(ctx context.Context) error {
 	if t.folder != "" {
-		child, err := startBenchChild(ctx, "serve", "--project", t.folder, "--data", filepath.Join(t.folder, "data"),
-			"--listen", "127.0.0.1:0", "--log-level", "warn", "--profiles", t.profiles)
+		child, err := startBenchChild(ctx, append([]string{"serve", "--project", t.folder, "--data", filepath.Join(t.folder, "data"),
+			"--listen", "127.0.0.1:0", "--log-level", "warn", "--profiles", t.profiles}, t.args...)...)
 		if err != nil {
 			return err
 		}
@@ -61,17 +61,27 @@ func (t *benchTarget) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	for {
 		err := cl.Ready(ctx)
 		if err == nil {
 			return nil
 		}
-		if !waitFor(ctx, 20*time.Millisecond) || t.folder == "" {
+		if !waitFor(ctx, 5*time.Millisecond) || t.folder == "" {
 			return err
 		}
 	}
+}
+
+// readyTimeout is long: a benchmark may have the server rebuild all its rows.
+const readyTimeout = 10 * time.Minute
+
+// restart kills the server, which is ours, and starts another on its data.
+func (t *benchTarget) restart(ctx context.Context) error {
+	t.child.stop()
+	t.child = nil
+	return t.start(ctx)
 }
 
 // stop ends the server, if it is ours, and removes its folder.

@@ -53,14 +53,20 @@ func TestBenchIngest(t *testing.T) {
 	mustPrint(t, r.print, "1 event a request", "20 events a request", "acknowledged events/s", "× HTTP echo", "× JSON decoding", "drained after")
 }
 
-// mustPrint checks the table of a result.
+// mustPrint checks the table of a result of ingest or e2e.
 func mustPrint(t *testing.T, print func(*shell) error, wants ...string) {
+	t.Helper()
+	mustShow(t, print, append(wants, "100,000 users", "fsync of 4 KiB", "server CPU an event", "backlog at the end")...)
+}
+
+// mustShow checks the table of any result.
+func mustShow(t *testing.T, print func(*shell) error, wants ...string) {
 	t.Helper()
 	var table bytes.Buffer
 	if err := print(&shell{out: &table}); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range append(wants, "machine ", "fsync on", "100,000 users", "seed 1", "fsync of 4 KiB", "server CPU an event", "backlog at the end") {
+	for _, want := range append(wants, "machine ", "fsync on", "seed 1") {
 		if !strings.Contains(table.String(), want) {
 			t.Errorf("%q is missing in\n%s", want, table.String())
 		}
@@ -110,6 +116,53 @@ func TestBenchModels(t *testing.T) {
 	}
 }
 
+func TestBenchFeatures(t *testing.T) {
+	t.Parallel()
+	out, errs := benchmark(t, "features", "--json", "--rows", "1,7", "--rate", "200,50", "--connections", "4", "--events", "2000")
+	if !strings.Contains(errs, "reading in process") {
+		t.Errorf("no progress: %q", errs)
+	}
+	var r benchFeatures
+	if err := json.Unmarshal([]byte(out), &r); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Runs) != 2 || r.Runs[1].Rows != 7 || r.Read <= 0 || r.RowBytes == 0 {
+		t.Fatalf("%s", out)
+	}
+	for i, x := range r.Runs {
+		if x.Features != 50 || x.Errors != 0 || x.Latency.Count != []int{60, 15}[i] || x.Echo.Count != x.Latency.Count || x.Most <= 0 || x.EchoMost <= 0 || x.CPUMicros <= 0 {
+			t.Errorf("%+v", x)
+		}
+	}
+	mustShow(t, func(sh *shell) error { return r.print(sh, 4) }, "50 features × 1 row", "50 features × 7 rows", "HTTP echo p50 / p99", "in process: 5 windows × 3 measures")
+}
+
+func TestBenchReplay(t *testing.T) {
+	t.Parallel()
+	out, _ := benchmark(t, "replay", "--json", "--events", "2000")
+	var r benchReplay
+	if err := json.Unmarshal([]byte(out), &r); err != nil {
+		t.Fatal(err)
+	}
+	if r.Events != 2000 || r.Applied != 3400 || r.Seconds <= 0 || r.Idle <= 0 || r.CPU <= 0 { // seven of ten are about a title, too
+		t.Errorf("%s", out)
+	}
+	mustShow(t, r.print, "2,000 / 3,400", "CPU an event", "with nothing to rebuild")
+}
+
+func TestBenchMemory(t *testing.T) {
+	t.Parallel()
+	out, _ := benchmark(t, "memory", "--json", "--users", "1500", "--plays", "3", "--rate", "100", "--memory", "64MB")
+	var r benchMemory
+	if err := json.Unmarshal([]byte(out), &r); err != nil {
+		t.Fatal(err)
+	}
+	if r.Users != 1500 || r.Idle <= 0 || r.Cold.Count != 30 || r.Errors != 0 || r.FullRowBytes == 0 || r.Restarted <= 0 || r.Disk <= 0 {
+		t.Errorf("%s", out)
+	}
+	mustShow(t, r.print, "1,500 / 3", "cold reads p50 / p99", "--memory 64MB")
+}
+
 func TestBenchRefusesWrongFlags(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{
@@ -117,6 +170,8 @@ func TestBenchRefusesWrongFlags(t *testing.T) {
 		{"e2e", "--sample", "2"}, {"e2e", "--rate", "NaN"}, {"e2e", "--duration", "2h"}, {"ingest", "--server", "ftp://x"},
 		{"ingest", "--dir", "/none/such"}, {"e2e", "--server", "http://127.0.0.1:1", "--dir", "/tmp"},
 		{"models", "--connections", "0"}, {"models", "--rate", "0"},
+		{"features", "--rows", "0,1"}, {"features", "--rows", "1"}, {"features", "--rate", "0,1"}, {"features", "--events", "1"},
+		{"replay", "--events", "1"}, {"replay", "--server", "http://127.0.0.1:1"}, {"memory", "--users", "1"}, {"memory", "--memory", "much"},
 	} {
 		var errs bytes.Buffer
 		if code := run(t.Context(), Options{Args: append([]string{"bench"}, args...), Stdout: &errs, Stderr: &errs}); code != exitUsage {

@@ -13,6 +13,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/freshet-ml/freshet"
@@ -34,6 +35,9 @@ const Pipeline freshet.PipelineName = "next"
 //go:embed freshet.yaml
 var projectText string
 
+//go:embed features.yaml
+var featuresText string
+
 var categories = []string{"Sleep", "Focus", "Move", "Stress"}
 
 // Write writes the project into dir, which must exist: the project file, its tables and its model.
@@ -50,6 +54,45 @@ func Write(dir string, seed uint64) error {
 	}
 	return nil
 }
+
+// WriteFeatures writes a project that computes AllFeatures of a user from the same events, five windows each, and makes no
+// prediction.
+func WriteFeatures(dir string, _ uint64) error { return writeProject(dir, featuresText) }
+
+// WriteViews writes a project of the app's views alone. Another generation has the same views under other names: none of the
+// rows of one is a row of the other.
+func WriteViews(dir string, generation int) error {
+	views, _, _ := strings.Cut(projectText, "\ntables:")
+	return writeProject(dir, viewName.ReplaceAllString(views, fmt.Sprintf("  ${1}_%d:\n    entity:", generation)))
+}
+
+var viewName = regexp.MustCompile(`(?m)^  (\w+):\n    entity:`)
+
+func writeProject(dir, text string) error {
+	return os.WriteFile(filepath.Join(dir, "freshet.yaml"), []byte(text), 0o644)
+}
+
+// AllFeatures are the features of WriteFeatures, VIEW.FEATURE, those of one window after the other.
+func AllFeatures() []string {
+	var names []string
+	for _, view := range []struct {
+		name     string
+		features []string
+	}{
+		{"plays", []string{"plays", "seconds", "seconds_mean"}}, {"body", []string{"heart_rate", "heart_rate_max", "steps"}},
+		{"taste", []string{"completed", "sleep", "bounce_rate", "seconds_max"}},
+	} {
+		for _, window := range []string{"10m", "1h", "24h", "7d", "30d"} {
+			for _, f := range view.features {
+				names = append(names, view.name+"."+f+"_"+window)
+			}
+		}
+	}
+	return names
+}
+
+// FeaturesProject is the text of the project file of WriteFeatures.
+func FeaturesProject() []byte { return []byte(featuresText) }
 
 // Project is the text of the project file.
 func Project() []byte { return []byte(projectText) }

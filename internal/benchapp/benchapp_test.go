@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/freshet-ml/freshet"
@@ -19,7 +20,7 @@ const (
 
 func TestSharesAreExact(t *testing.T) {
 	t.Parallel()
-	e := newEvents(1, 7, few)
+	e := newEvents(1, 7, few, Users)
 	types := make(map[string]int)
 	jobs := 0
 	for i := range 1000 {
@@ -48,7 +49,7 @@ func TestSharesAreExact(t *testing.T) {
 
 func TestEventsComeAgainWithNewIDs(t *testing.T) {
 	t.Parallel()
-	e := newEvents(1, 0xabcd, few)
+	e := newEvents(1, 0xabcd, few, Users)
 	first, again := e.Append(nil, 3, at), e.Append(nil, 3+few, at)
 	if id := string(again[idAt : idAt+idBytes]); id != "0000abcd000007d3" || freshet.EventID(id) != e.ID(3+few) {
 		t.Errorf("id %s", id)
@@ -56,10 +57,10 @@ func TestEventsComeAgainWithNewIDs(t *testing.T) {
 	if string(first[idAt+idBytes:]) != string(again[idAt+idBytes:]) || string(first) == string(again) {
 		t.Errorf("%s\n%s", first, again)
 	}
-	if same := newEvents(1, 0xabcd, few).Append(nil, 3, at); string(same) != string(first) {
+	if same := newEvents(1, 0xabcd, few, Users).Append(nil, 3, at); string(same) != string(first) {
 		t.Errorf("the same seed gave %s and %s", same, first)
 	}
-	if other := newEvents(2, 0xabcd, few).Append(nil, 3, at); string(other) == string(first) {
+	if other := newEvents(2, 0xabcd, few, Users).Append(nil, 3, at); string(other) == string(first) {
 		t.Error("another seed gave the same event")
 	}
 	if e.Size(3) != len(first) {
@@ -68,7 +69,7 @@ func TestEventsComeAgainWithNewIDs(t *testing.T) {
 }
 
 func TestAppendDoesNotAllocate(t *testing.T) {
-	e := newEvents(1, 7, few)
+	e := newEvents(1, 7, few, Users)
 	buf := make([]byte, 0, 1024)
 	if n := testing.AllocsPerRun(100, func() { e.Append(buf, 5, at) }); n > 0 {
 		t.Errorf("%v allocations an event", n)
@@ -95,7 +96,7 @@ func TestTheProjectIsWhatTheBenchmarkSays(t *testing.T) {
 	if l, ok := p.Pipeline(Pipeline); !ok || l.Name != Pipeline {
 		t.Errorf("no pipeline %s", Pipeline)
 	}
-	e := newEvents(1, 7, few)
+	e := newEvents(1, 7, few, Users)
 	r := p.Schema.NewRecord()
 	for i := range 1000 {
 		if err := p.Schema.Decode(e.Append(nil, i, at), at, r); err != nil {
@@ -119,5 +120,60 @@ func TestTheModelOpensAndUsesEveryInput(t *testing.T) {
 	}
 	if one, again := ranker(1), ranker(1); one != again || one == ranker(2) {
 		t.Error("the seed must decide the model")
+	}
+}
+
+func TestTheOtherProjectsLoad(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := WriteFeatures(dir, 1); err != nil {
+		t.Fatal(err)
+	}
+	p, err := project.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, v := range p.Views {
+		for _, f := range v.Features() {
+			names = append(names, string(v.Name())+"."+string(f.Name))
+		}
+	}
+	if len(names) != 50 || !slices.Equal(names, AllFeatures()) {
+		t.Errorf("%v", names)
+	}
+	r := p.Schema.NewRecord()
+	events := newEvents(1, 7, few, 50)
+	for i := range 100 {
+		if err := p.Schema.Decode(events.Append(nil, i, at), at, r); err != nil {
+			t.Fatalf("event %d: %v", i, err)
+		}
+		if err := p.Schema.Decode(events.AppendPlay(nil, i, i*i*i*i, at), at, r); err != nil {
+			t.Fatalf("play %d: %v", i, err)
+		}
+	}
+	ids := map[freshet.ViewID]bool{}
+	for generation := range 2 {
+		if err := WriteViews(dir, generation); err != nil {
+			t.Fatal(err)
+		}
+		if p, err = project.Load(dir); err != nil || len(p.Views) != Views || len(p.Pipelines) != 0 {
+			t.Fatalf("%d views, %v", len(p.Views), err)
+		}
+		for _, v := range p.Views {
+			ids[v.ID()] = true
+		}
+	}
+	if len(ids) != 2*Views {
+		t.Errorf("two generations have %d views", len(ids))
+	}
+}
+
+func TestAppendUser(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int]string{0: "u000000", 7: "u000007", 99_999: "u099999", 100_000: "u100000", 12_345_678: "u12345678"} {
+		if got := string(AppendUser(nil, n)); got != want {
+			t.Errorf("%d is %s", n, got)
+		}
 	}
 }

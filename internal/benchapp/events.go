@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 
 	"github.com/freshet-ml/freshet"
 )
@@ -36,15 +37,20 @@ type Events struct {
 
 // NewEvents generates the events of seed. run goes into the ids: two runs against one server need different ones, or the
 // second would send duplicates only.
-func NewEvents(seed uint64, run uint32) *Events { return newEvents(seed, run, pool) }
+func NewEvents(seed uint64, run uint32) *Events { return newEvents(seed, run, pool, Users) }
+
+// NewEventsOf generates events of fewer users, who therefore have more each.
+func NewEventsOf(seed uint64, run uint32, users int) *Events {
+	return newEvents(seed, run, pool, users)
+}
 
 // newEvents makes n different events, a multiple of block.
-func newEvents(seed uint64, run uint32, n int) *Events {
+func newEvents(seed uint64, run uint32, n, users int) *Events {
 	r := random(seed, partEvents)
 	e := &Events{run: run}
 	for range n / block {
 		for _, k := range r.Perm(block) {
-			user := r.IntN(Users)
+			user := r.IntN(users)
 			e.text = fmt.Appendf(e.text, `{"event_id":"%016x","event_time":"%s",`, 0, timeLayout)
 			e.text = appendBody(e.text, r, k, user)
 			e.ends = append(e.ends, int32(len(e.text)))
@@ -121,6 +127,27 @@ func (e *Events) template(i int) []byte {
 
 // MakesJob reports whether event i makes a job of Pipeline.
 func (e *Events) MakesJob(i int) bool { return e.jobs[i%len(e.jobs)] }
+
+// AppendPlay appends play i of any number of users, without a line end: a short event of its own, as happening at.
+func (e *Events) AppendPlay(dst []byte, i, user int, at freshet.Timestamp) []byte {
+	id := e.id(i)
+	dst = append(append(append(dst, `{"event_id":"`...), id[:]...), `","event_time":"`...)
+	dst = append(at.AppendFormat(dst), `","type":"play","user_id":"`...)
+	dst = AppendUser(dst, user)
+	dst = append(dst, `","content_id":"t001","category":"`...)
+	dst = append(append(dst, categories[i%len(categories)]...), `","seconds":`...)
+	dst = strconv.AppendInt(dst, int64(5+i%1200), 10)
+	return append(strconv.AppendBool(append(dst, `,"completed":`...), i%3 == 0), '}')
+}
+
+// AppendUser appends the id of user n, of any number of users.
+func AppendUser(dst []byte, n int) []byte {
+	dst = append(dst, 'u')
+	for limit := 100_000; limit > 1 && n < limit; limit /= 10 {
+		dst = append(dst, '0')
+	}
+	return strconv.AppendInt(dst, int64(n), 10)
+}
 
 // User is the user of event i.
 func (e *Events) User(i int) string { return userID(int(e.users[i%len(e.users)])) }
