@@ -20,8 +20,8 @@ type benchCommand struct {
 	E2E      benchE2ECommand      `cmd:"" name:"e2e" help:"How long it takes from an event to the stored prediction."`
 	Features benchFeaturesCommand `cmd:"" help:"How fast features are read."`
 	Replay   benchReplayCommand   `cmd:"" help:"How fast all views are rebuilt from the log."`
-	Models   benchModelsCommand   `cmd:"" help:"How long models take: alone, behind their door, in a pipeline."`
 	Memory   benchMemoryCommand   `cmd:"" help:"What users cost in memory and on disk, and how fast cold ones are read."`
+	Models   benchModelsCommand   `cmd:"" help:"How long models take: alone, behind their door, in a pipeline."`
 	Echo     benchEchoCommand     `cmd:"" hidden:"" help:"Serve an HTTP echo: what the other benchmarks compare with."`
 }
 
