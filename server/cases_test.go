@@ -119,7 +119,7 @@ func (c *sharedCase) run(t *testing.T, under conditions) {
 		Now: func() time.Time { return time.UnixMilli(s.clock.Load()) },
 	}
 	if under.evicted {
-		s.o.HotBytes, s.o.receiver.CheckpointRows, s.o.receiver.BatchEvents = 1, 1, 1
+		s.o.hotBytes, s.o.receiver.CheckpointRows, s.o.receiver.BatchEvents = 1, 1, 1
 	}
 	s.start(t)
 	events := c.inOrder(under.shuffled)

@@ -64,6 +64,7 @@ type Options struct {
 
 	fs       vfs.FS           // that Data lies in; nil: the operating system's. Tests make it fail and forget
 	receiver receiver.Options // sizes of batches and checkpoints. Tests make them small
+	hotBytes int64            // of rows in memory; 0: the share of Memory. Tests want none
 }
 
 // Runtimes are the kinds of models that come with Freshet.

@@ -3,6 +3,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -190,7 +191,7 @@ func (s *Server) openHandOffs() error {
 	s.offline = offlinestore.New(old)
 	s.onClose("offline store", s.offline.Close)
 
-	s.hot = diskfeatures.New(s.db.Pebble(), &diskfeatures.Options{HotBytes: s.memory.rows})
+	s.hot = diskfeatures.New(s.db.Pebble(), &diskfeatures.Options{HotBytes: cmp.Or(s.o.hotBytes, s.memory.rows)})
 	s.features = featurestore.New(s.hot)
 	s.onClose("feature store", s.features.Close)
 
