@@ -251,7 +251,7 @@ func (s *sim) run(steps int) {
 		case step == 16:
 			s.stop()
 			s.start()
-		case step == 17:
+		case step == 17 && s.stores.shared():
 			s.receive()
 		case step == 18:
 			s.archive()
