@@ -74,13 +74,26 @@ step "go vet" go vet ./...
 step "staticcheck" go tool staticcheck ./...
 step "go build (static)" static_build
 # The clients of other systems that the tests let talk to the server; made once, in the user's cache folder.
-printf '%-28s' "python clients"
-began=$(date +%s)
-if sh test/clients/venv.sh >"$log" 2>&1; then
-	echo "ok  $(($(date +%s) - began)) s"
-else
-	echo "none, their tests are skipped: $(tail -n 1 "$log")"
+have_node() { command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1; }
+install_node() { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends nodejs npm; }
+if ! have_node && [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; then
+	echo "installing Node for clients of other systems"
+	install_node >"$log" 2>&1 || cat "$log"
 fi
+# clients NAME COMMAND... makes one set of clients. Without it its tests are skipped.
+clients() {
+	printf '%-28s' "$1"
+	shift
+	began=$(date +%s)
+	if "$@" >"$log" 2>&1; then
+		echo "ok  $(($(date +%s) - began)) s"
+	else
+		echo "none, their tests are skipped: $(tail -n 1 "$log")"
+	fi
+}
+clients "python clients" sh test/clients/venv.sh
+clients "python client of Segment" sh test/clients/venv.sh requirements-segment.txt
+clients "node client of Segment" sh test/clients/node.sh segment
 echo "go test $race ./..."
 # Packages are shown as they end: this is the long step.
 # shellcheck disable=SC2086 # race is one flag or none
