@@ -39,6 +39,8 @@ type API struct {
 	buffers   sync.Pool    // of *[]byte, answers
 	matrices  sync.Pool    // of *matrix
 	infers    sync.Pool    // of *inferRequest
+	frames    sync.Pool    // of *valueFrame
+	asked     atomic.Pointer[askedColumns]
 	unpackers unpackers
 	uploads   chan struct{} // a place for each artifact that comes
 	origins   *http.CrossOriginProtection

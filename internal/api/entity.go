@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -104,6 +105,10 @@ func (f keyFields) key(spec feature.EntitySpec) (freshet.Key, error) {
 
 // keyValue reads a key field as events have it: a text, or an integer as its decimal text.
 func keyValue(field string, raw json.RawMessage) (string, error) {
+	if n := len(raw) - 1; n > 0 && raw[0] == '"' && bytes.IndexByte(raw, '\\') < 0 { // as nearly all are; the syntax has been checked
+		v := string(raw[1:n])
+		return v, checkKeyValue(field, v)
+	}
 	var v string
 	if err := json.Unmarshal(raw, &v); err == nil && raw[0] == '"' {
 		return v, checkKeyValue(field, v)

@@ -56,7 +56,7 @@ func (a *API) postFeatures(w *response, r *http.Request) error {
 	if err := asked.check(); err != nil {
 		return err
 	}
-	columns, err := columnsOf(rel, asked.Features)
+	columns, err := a.columnsOf(rel, asked.Features)
 	if err != nil {
 		return err
 	}
@@ -72,8 +72,10 @@ func (a *API) postFeatures(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	values := make([]expression.Value, len(columns.names)*len(asked.Entities)) // column after column
-	var scratch []expression.Value
+	f := a.frame(len(columns.names) * len(asked.Entities))
+	defer a.returnFrame(f)
+	values, scratch := f.values, f.scratch // column after column
+	defer func() { f.scratch = scratch }()
 	at := read.moment(a)
 	for g, group := range columns.groups {
 		for row, key := range keys[g] {
@@ -215,6 +217,51 @@ type lookup struct {
 	table        *table.Table
 	from, column int
 }
+
+// askedColumns are the columns of the request before. It is immutable.
+type askedColumns struct {
+	rel     *release.Opened
+	names   []string
+	columns *columns
+}
+
+// columnsOf is columnsOf, which takes longer than reading the features of one entity. Clients ask for the same features again
+// and again, so that the last answer is kept.
+func (a *API) columnsOf(rel *release.Opened, names []string) (*columns, error) {
+	if last := a.asked.Load(); last != nil && last.rel == rel && slices.Equal(last.names, names) {
+		return last.columns, nil
+	}
+	c, err := columnsOf(rel, names)
+	if err == nil {
+		a.asked.Store(&askedColumns{rel, names, c})
+	}
+	return c, err
+}
+
+// valueFrame is the memory of one batch read.
+type valueFrame struct{ values, scratch []expression.Value }
+
+// frame gives room for n values, all null.
+func (a *API) frame(n int) *valueFrame {
+	f, ok := a.frames.Get().(*valueFrame)
+	if !ok {
+		f = &valueFrame{}
+	}
+	f.values = slices.Grow(f.values[:0], n)[:n]
+	return f
+}
+
+// returnFrame takes a frame back. What its values refer to is let go.
+func (a *API) returnFrame(f *valueFrame) {
+	clear(f.values)
+	clear(f.scratch[:cap(f.scratch)])
+	if cap(f.values) <= maxKeptValues {
+		a.frames.Put(f)
+	}
+}
+
+// maxKeptValues bounds the memory that frames hold when nobody reads.
+const maxKeptValues = 16 << 10
 
 // columnsOf finds what the names mean: view.feature, view, or table.column.
 func columnsOf(rel *release.Opened, names []string) (*columns, error) {

@@ -146,3 +146,34 @@ func BenchmarkServe(b *testing.B) {
 		}
 	})
 }
+
+const sessionOfOne = `{"features":["session.plays","session.recent","profile.tenure_days"],"entities":[{"user_id":"u1"}]}`
+
+// TestReadingAllocatesLittle counts what one more entity of a batch read costs, and one more feature: nothing may be looked up
+// by name again that the request before has asked for.
+func TestReadingAllocatesLittle(t *testing.T) {
+	r := newRig(t, Options{})
+	handler := r.api.Handler()
+	allocs := func(body string) float64 {
+		return testing.AllocsPerRun(50, func() { handler.ServeHTTP(&nobody{http.Header{}}, posting(t, body)) })
+	}
+	one := allocs(sessionOfOne)
+	wide := allocs(`{"features":["session.plays"` + strings.Repeat(`,"session.plays"`, 50) + `],"entities":[{"user_id":"u1"}]}`)
+	many := allocs(strings.Replace(sessionOfOne, `{"user_id":"u1"}`, `{"user_id":"u1"}`+strings.Repeat(`,{"user_id":"u2"}`, 50), 1))
+	t.Logf("%v allocations for one entity, %v for 51 features, %v for 51 entities", one, wide, many)
+	if perFeature := (wide - one) / 48; perFeature > 3 {
+		t.Errorf("%.1f allocations a feature", perFeature)
+	}
+	if perEntity := (many - one) / 50; perEntity > 14 {
+		t.Errorf("%.1f allocations an entity", perEntity)
+	}
+}
+
+func posting(t testing.TB, body string) *http.Request {
+	req, err := http.NewRequest("POST", "/v1/features", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header = http.Header{"Content-Type": {"application/json"}}
+	return req
+}
