@@ -164,7 +164,7 @@ func TestReadingAllocatesLittle(t *testing.T) {
 	if perFeature := (wide - one) / 48; perFeature > 3 {
 		t.Errorf("%.1f allocations a feature", perFeature)
 	}
-	if perEntity := (many - one) / 50; perEntity > 14 {
+	if perEntity := (many - one) / 50; perEntity > 15 {
 		t.Errorf("%.1f allocations an entity", perEntity)
 	}
 }
