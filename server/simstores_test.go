@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"errors"
 	"math/rand/v2"
 	"sync"
 
@@ -100,7 +101,11 @@ func (s *diskStores) open() (simDrivers, error) {
 	}
 	// From no rows in memory to all.
 	hot := diskfeatures.New(db.Pebble(), &diskfeatures.Options{HotBytes: 1 << s.pick(24, "bytes in memory")})
-	return simDrivers{log: log, features: hot, jobs: jobs, predictions: diskpredictions.New(db), close: db.Close}, nil
+	predictions := diskpredictions.New(db)
+	return simDrivers{log: log, features: hot, jobs: jobs, predictions: predictions, close: func() error {
+		// The drivers first: they may still be reading.
+		return errors.Join(predictions.Close(), jobs.Close(), hot.Close(), log.Close(), db.Close())
+	}}, nil
 }
 
 // change hears of a change of fs before it is made.
