@@ -43,6 +43,8 @@ type API struct {
 	asked     atomic.Pointer[askedColumns]
 	unpackers unpackers
 	uploads   chan struct{} // a place for each artifact that comes
+	traits    traitTables
+	refused   refusedEvents
 	origins   *http.CrossOriginProtection
 }
 
@@ -62,6 +64,7 @@ func New(deps Deps, o Options) *API {
 	a.matrices.New = func() any { return new(matrix) }
 	a.infers.New = func() any { return newInferRequest() }
 	a.unpackers.init(a.o.MaxUnpacked)
+	a.traits.init()
 	a.uploads = make(chan struct{}, maxUploads)
 	a.mux = a.newMux(a.routes())
 	return a

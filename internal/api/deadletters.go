@@ -28,7 +28,8 @@ type deadEntity struct {
 
 const maxDeadLetters = 1000
 
-// getDeadLetters lists dead letters in the order of their ids, a page at a time: next is the after of the next page.
+// getDeadLetters lists dead letters in the order of their ids, a page at a time: next is the after of the next page. The first
+// page also has the newest events that were refused and answered as taken.
 func (a *API) getDeadLetters(w *response, r *http.Request) error {
 	q, err := parseQuery(r, "after", "limit")
 	if err != nil {
@@ -43,11 +44,15 @@ func (a *API) getDeadLetters(w *response, r *http.Request) error {
 		return err
 	}
 	answer := struct {
-		DeadLetters []deadLetter  `json:"dead_letters"`
-		Next        freshet.JobID `json:"next,omitempty"`
+		DeadLetters []deadLetter   `json:"dead_letters"`
+		Next        freshet.JobID  `json:"next,omitempty"`
+		Refused     []refusedEvent `json:"refused_events,omitempty"`
 	}{DeadLetters: make([]deadLetter, len(letters))}
 	for i, l := range letters {
 		answer.DeadLetters[i] = shown(l)
+	}
+	if q["after"] == "" {
+		answer.Refused = a.refused.newest(limit)
 	}
 	if len(letters) == limit {
 		answer.Next = letters[len(letters)-1].Job.ID

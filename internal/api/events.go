@@ -91,9 +91,7 @@ func (a *API) returnBatch(b *batch) {
 // decode makes entries of the good events and rejections of the others. An event is good if the live release takes it; it
 // is appended for all entities that any open release needs.
 func (b *batch) decode(rel *release.Opened, open *release.Set, ingest freshet.Timestamp, maxDepth int) {
-	if schema := rel.Project().Schema; schema != b.schema {
-		b.schema, b.record = schema, schema.NewRecord()
-	}
+	b.use(rel)
 	b.entries = make([]eventlog.Entry, 0, len(b.spans))
 	b.entities = make([]freshet.Entity, 0, len(b.spans))
 	// One copy of the body for all payloads: its buffer goes to the next request, the log keeps what it is given.
@@ -103,6 +101,13 @@ func (b *batch) decode(rel *release.Opened, open *release.Set, ingest freshet.Ti
 		if err := b.add(rel, open, raw, ingest, maxDepth); err != nil {
 			b.rejected = append(b.rejected, rejection{index: i, eventID: idOf(raw), err: err})
 		}
+	}
+}
+
+// use has add decode events of rel.
+func (b *batch) use(rel *release.Opened) {
+	if schema := rel.Project().Schema; schema != b.schema {
+		b.schema, b.record = schema, schema.NewRecord()
 	}
 }
 

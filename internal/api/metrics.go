@@ -11,6 +11,7 @@ import (
 type metrics struct {
 	accepted, duplicates, clamped prometheus.Counter
 	rejected                      *telemetry.Labelled[freshet.Code]
+	segmentRefused                *telemetry.Labelled[refusalCause]
 	routes                        *telemetry.Routes
 	refused                       *telemetry.Route // requests that reach no route
 }
@@ -23,6 +24,9 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		clamped:    telemetry.Counter(r, "freshet_events_clamped_total", "Accepted events whose time lay in the future and was set to the ingest time."),
 		rejected: telemetry.Counters(r, "freshet_events_rejected_total", "Events sent over HTTP that were rejected, by code.", "code",
 			freshet.InvalidArgument, freshet.TooLarge, freshet.Unsupported),
+		segmentRefused: telemetry.Counters(r, "freshet_segment_refused_total",
+			"Messages of Segment's tracking API that were answered as taken and could not be taken, by cause.", "cause",
+			causeMalformed, causeTooLarge, causeNoID, causeUnknownType, causeInvalid),
 		routes:  routes,
 		refused: routes.Route("none"),
 	}

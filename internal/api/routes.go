@@ -24,7 +24,7 @@ type route struct {
 
 // routes are all that the door answers; openapi.yaml describes each.
 func (a *API) routes() []route {
-	return []route{
+	return append([]route{
 		{"POST", "/v1/events", a.postEvents},
 		{"GET", "/v1/features/{view}", a.getFeatures},
 		{"POST", "/v1/features", a.postFeatures},
@@ -76,7 +76,7 @@ func (a *API) routes() []route {
 		{"GET", "/metrics", a.getMetrics},
 		{"GET", "/openapi.yaml", a.getOpenAPI},
 		{"GET", "/{$}", a.getHome},
-	}
+	}, a.segmentRoutes()...)
 }
 
 func (a *API) newMux(routes []route) *http.ServeMux {

@@ -40,6 +40,7 @@ type Project struct {
 	Tables    []Table
 	Models    []Model
 	Pipelines []*Pipeline
+	Segment   Segment
 }
 
 // Model names a model and where its first version lies.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -237,7 +238,16 @@ func TestPlaces(t *testing.T) {
 		{"type of pushed column", "file: data/profile.csv,  columns: { tenure_days: int", "push: true, columns: { tenure_days: vector 3", "vector 3", "no such type of column"},
 		{"event time of pushed rows", "file: data/profile.csv,  columns: { tenure_days: int", "push: true, columns: { event_timestamp: time, tenure_days: int", "event_timestamp: time", "another name"},
 		{"parquet", "data/profile.csv", "data/profile.parquet", "data/profile.parquet", "not available"},
-		{"segment", "lateness: 12h", "segment: {}\nlateness: 12h", "segment", "not available"},
+		{"segment key", "lateness: 12h", "segment: { tracks: {} }\nlateness: 12h", "tracks", "did you mean track?"},
+		{"segment type", "lateness: 12h", "segment: { track: { Play Finished: plya } }\nlateness: 12h", "plya", "did you mean play?"},
+		{"segment without type", "lateness: 12h", "segment: { track: { Play Finished: { fields: {} } } }\nlateness: 12h", "{ fields", "type is missing"},
+		{"segment field", "lateness: 12h", "segment: { track: { P: { type: play, fields: { s: second } } } }\nlateness: 12h", "second }", "did you mean seconds?"},
+		{"segment field of no event", "lateness: 12h", "segment: { page: { fields: { s: seconds } } }\nlateness: 12h", "{ s:", "no event type page"},
+		{"segment field of all", "lateness: 12h", "segment: { fields: { q: qery } }\nlateness: 12h", "qery", "did you mean query?"},
+		{"segment page", "lateness: 12h", "segment: { page: serch }\nlateness: 12h", "serch", "did you mean search?"},
+		{"segment table of page", "lateness: 12h", "segment: { page: { table: profile } }\nlateness: 12h", "table: profile }", "no such key"},
+		{"segment table", "lateness: 12h", "segment: { identify: { table: profle } }\nlateness: 12h", "profle", "did you mean profile?"},
+		{"segment table of a file", "lateness: 12h", "segment: { identify: { table: profile } }\nlateness: 12h", "profile }", "push: true"},
 		{"alias", "path: models/ranker", "path: *x", "*x", "aliases"},
 		{"anchor", "path: models/ranker", "path: &x models/ranker", "&x", "aliases"},
 		{"merge", "path: models/ranker", "<<: {path: x}", "<<", "merge"},
@@ -275,6 +285,38 @@ func TestPushTable(t *testing.T) {
 	table, ok := p.Table("profile")
 	if !ok || !table.Push || table.File != "" || len(table.Spec.Columns) != 3 || table.Spec.Columns[0].Type().Elem != expression.String {
 		t.Errorf("got %+v", table)
+	}
+}
+
+func TestSegment(t *testing.T) {
+	t.Parallel()
+	text := strings.NewReplacer(
+		"file: data/profile.csv,  columns: { tenure_days: int", "push: true, columns: { tenure_days: int",
+		"lateness: 12h", `segment:
+  track:
+    Play Finished: play
+    "Query: Sent": { type: search, fields: { context.page.search: query } }
+  page: search
+  identify: { type: biometric, table: profile, fields: { Language: locale, pulse: heart_rate } }
+  fields: { contentId: content_id }
+lateness: 12h`).Replace(example)
+	p, err := project.Parse("freshet.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := project.Segment{
+		Track: map[string]project.SegmentCall{
+			"Play Finished": {Type: "play"},
+			"Query: Sent":   {Type: "search", Fields: map[string]string{"context.page.search": "query"}},
+		},
+		Calls: map[string]project.SegmentCall{
+			"page":     {Type: "search"},
+			"identify": {Type: "biometric", Table: "profile", Fields: map[string]string{"Language": "locale", "pulse": "heart_rate"}},
+		},
+		Fields: map[string]string{"contentId": "content_id"},
+	}
+	if !reflect.DeepEqual(p.Segment, want) {
+		t.Errorf("got  %+v\nwant %+v", p.Segment, want)
 	}
 }
 

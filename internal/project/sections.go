@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	projectKeys = []string{"project", "entities", "events", "lateness", "embedder", "views", "tables", "models", "pipelines"}
+	projectKeys = []string{"project", "entities", "events", "lateness", "embedder", "views", "tables", "models", "pipelines", "segment"}
 	eventKeys   = []string{"keys", "fields"}
 	viewKeys    = []string{"entity", "from", "where", "window", "features"}
 	tableKeys   = []string{"entity", "file", "push", "columns"}
@@ -25,7 +25,7 @@ var fieldTypes = []string{"string", "int", "float", "bool", "time", "strings", "
 // project reads the whole file into p. Later sections are read also if an earlier one is wrong, but what depends on a
 // wrong one is not checked against it.
 func (r *reader) project(p *Project, root *node) {
-	s, ok := r.section(root, "", projectKeys, later{"segment": ""})
+	s, ok := r.section(root, "", projectKeys, nil)
 	if !ok {
 		return
 	}
@@ -48,6 +48,7 @@ func (r *reader) project(p *Project, root *node) {
 	r.setEmbedder(s.get("embedder"))
 	good = r.views(p, s.get("views"), good) && good
 	good = r.tables(p, s.get("tables")) && good
+	r.segment(p, s.get("segment"))
 	r.models(p, s.get("models"))
 	r.pipelines(p, s.get("pipelines"), good)
 }
