@@ -65,9 +65,12 @@ var (
 	modelEnvironment = sync.OnceValues(func() (string, error) { return python("requirements-models.txt") })
 )
 
-func python(requirements string) (string, error) {
+func python(requirements string) (string, error) { return output("sh", "venv.sh", requirements) }
+
+// output is the one line that a command prints.
+func output(name string, arguments ...string) (string, error) {
 	var problems strings.Builder
-	cmd := exec.Command("sh", "venv.sh", requirements)
+	cmd := exec.Command(name, arguments...)
 	cmd.Stderr = &problems
 	out, err := cmd.Output()
 	if err != nil {
