@@ -132,8 +132,8 @@ func TestAnswers(t *testing.T) {
 		file         []byte
 		inputs, want []float64
 	}{
-		{"binary", pipeline(t, linear, "LogisticRegression", nil), []float64{5, 6}, []float64{sigmoid(2 - 2 + 0.5)}},
-		{"imputed", pipeline(t, linear, "LogisticRegression", nil), []float64{math.NaN(), math.NaN()}, []float64{sigmoid(1 - 1 + 0.5)}},
+		{"binary", pipeline(t, linear, "LogisticRegression", nil), []float64{5, 6}, []float64{sigmoid(0.5)}},
+		{"imputed", pipeline(t, linear, "LogisticRegression", nil), []float64{math.NaN(), math.NaN()}, []float64{sigmoid(0.5)}},
 		{"two of many", pipeline(t, linear, "LogisticRegression", func(last dict) { last["multi_class"] = scalar("multinomial") }), []float64{5, 6}, []float64{sigmoid(1)}},
 		{"regression", pipeline(t, linear, "Ridge", nil), []float64{7, 6}, []float64{1.5}},
 		{"plain intercept", pipeline(t, linear, "Ridge", func(last dict) { last["intercept_"] = scalar(0.0) }), []float64{7, 6}, []float64{1}},
