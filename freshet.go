@@ -179,6 +179,29 @@ type Job struct {
 	EventTime  Timestamp
 	Cause      Place // of the event that made it
 	EnqueuedAt Timestamp
+	// NotBefore is when the job may be run: later events of its subject replace it until it is. Zero: at once, and none does.
+	NotBefore Timestamp
+	// First is the first of the events that it stands for, if it has replaced earlier jobs: the last is its Cause. Zero: its Cause alone.
+	First    Offset
+	Priority Priority
+}
+
+// Priority says which jobs go first when jobs wait: all of a higher one before any of a lower one.
+type Priority int8
+
+// The priorities are a closed list.
+const (
+	LowPriority    Priority = -1
+	NormalPriority Priority = 0
+	HighPriority   Priority = 1
+)
+
+// Since is the offset of the first event that j stands for.
+func (j *Job) Since() Offset {
+	if j.First != 0 {
+		return j.First
+	}
+	return j.Cause.Offset
 }
 
 // MakeJobID is the id of the job that the event at cause makes in pipeline.

@@ -34,6 +34,12 @@ func checkJob(j *freshet.Job, partition freshet.Partition, through freshet.Offse
 	if n := len(j.EventID); n > freshet.MaxEventIDBytes {
 		return jobError(j, "event_id", "expected at most %d bytes, got %d", freshet.MaxEventIDBytes, n)
 	}
+	if j.Priority < freshet.LowPriority || j.Priority > freshet.HighPriority {
+		return jobError(j, "priority", "expected -1, 0 or 1, got %d", j.Priority)
+	}
+	if j.First > j.Cause.Offset || j.NotBefore < 0 {
+		return jobError(j, "first", "expected an offset before %d and a moment, got %d and %d", j.Cause.Offset, j.First, j.NotBefore)
+	}
 	if j.Cause.Partition != partition || j.Cause.Offset < 1 || j.Cause.Offset > through {
 		return jobError(j, "cause", "expected an event of partition %d at offset 1 to %d, got partition %d offset %d", partition, through, j.Cause.Partition, j.Cause.Offset)
 	}
@@ -72,16 +78,19 @@ func exhausted(l Lease) string {
 	return clip(fmt.Sprintf("no attempt of %d is left: its last lease ended without an answer; an attempt before failed: %s", l.Attempt-1, l.LastError))
 }
 
-// clip cuts a reason at 2 KB, between characters.
-func clip(reason string) string {
-	if len(reason) <= maxReasonBytes {
-		return reason
+// clip cuts a reason at 2 KB.
+func clip(reason string) string { return clipTo(reason, maxReasonBytes) }
+
+// clipTo cuts a text at most bytes, between characters.
+func clipTo(text string, most int) string {
+	if len(text) <= most {
+		return text
 	}
-	cut := maxReasonBytes
-	for cut > maxReasonBytes-utf8.UTFMax && !utf8.RuneStart(reason[cut]) {
+	cut := most
+	for cut > most-utf8.UTFMax && !utf8.RuneStart(text[cut]) {
 		cut--
 	}
-	return reason[:cut]
+	return text[:cut]
 }
 
 const (

@@ -44,6 +44,47 @@ const (
 	Dead                 // all have ended, and the newest of them is a dead letter
 )
 
+// Status says where a job is on its way.
+type Status string
+
+// The states of a job are a closed list.
+const (
+	Queued Status = "queued" // waits, also for its moment or after a failed attempt
+	Leased Status = "leased"
+	Done   Status = "done"
+	Buried Status = "dead"
+)
+
+// Failure is the error of one attempt.
+type Failure struct {
+	At    freshet.Timestamp
+	Error string
+}
+
+// Info is what is known of one job.
+type Info struct {
+	Job      freshet.Job
+	Status   Status
+	Attempts int
+	Failures []Failure         // of the attempts that failed, the oldest first; the latest MaxFailures at most
+	Until    time.Time         // when it becomes visible: of a leased job, one that waits for its moment or after a failed attempt; else zero
+	EndedAt  freshet.Timestamp // of one that is done or dead
+	Reason   string            // of a dead letter
+}
+
+// Bounds of what is kept of failed attempts.
+const (
+	MaxFailures     = 16
+	maxFailureBytes = 512
+)
+
+// AppendFailure adds f to the failures of a job, within bounds: what a driver does at a Retry or Bury.
+func AppendFailure(all []Failure, f Failure) []Failure {
+	f.Error = clipTo(f.Error, maxFailureBytes)
+	all = append(all, f)
+	return all[max(0, len(all)-MaxFailures):]
+}
+
 // Stats are counts of now.
 type Stats struct {
 	Queued, Leased, Dead int
@@ -57,10 +98,14 @@ type Driver interface {
 	// with one id in a call the first counts. An epoch older than the last one seen for partition is refused with
 	// PreconditionFailed. jobs may be empty: then through need not survive a crash, because replaying events that make no
 	// job changes nothing; an offset at or after the Cause of every job that is kept always survives with that job.
+	//
+	// A job with NotBefore stays invisible until then. If an earlier job of its Subject with NotBefore waits and has never
+	// been leased, the two become one in the place of the earlier: it has the earlier one's NotBefore, EnqueuedAt and
+	// Since, and all else of the one whose Cause is later. This too is remembered together with through.
 	Enqueue(ctx context.Context, partition freshet.Partition, epoch freshet.Epoch, through freshet.Offset, jobs []freshet.Job) error
 	// Emitted is the offset remembered for partition.
 	Emitted(partition freshet.Partition) freshet.Offset
-	// Lease takes up to n visible jobs, oldest first, invisible to others until now+visible. It does not wait: with no
+	// Lease takes up to n visible jobs, those of a higher Priority first, then the oldest first, invisible to others until now+visible. It does not wait: with no
 	// visible job it returns none. Attempt counts on over a restart; leases need not survive one.
 	Lease(ctx context.Context, now time.Time, visible time.Duration, n int) ([]Lease, error)
 	// NextVisible is when the next invisible job becomes visible (a lease that ends, a retry that is due), zero if there
@@ -69,8 +114,8 @@ type Driver interface {
 	// Ack ends the job. PreconditionFailed if the lease is not the job's last one, or the job has ended. A lease that has
 	// timed out is still good as long as nobody has leased the job again.
 	Ack(ctx context.Context, l Lease) error
-	// Retry makes the job visible again at visible, keeping reason as its last error. PreconditionFailed as for Ack.
-	Retry(ctx context.Context, l Lease, visible time.Time, reason string) error
+	// Retry makes the job visible again at visible, keeping reason as its last error, which was at at. PreconditionFailed as for Ack.
+	Retry(ctx context.Context, l Lease, visible time.Time, at freshet.Timestamp, reason string) error
 	// Bury ends the job as a dead letter. PreconditionFailed as for Ack.
 	Bury(ctx context.Context, l Lease, at freshet.Timestamp, reason string) error
 	// StateOf tells what became of s's jobs whose Cause is in the partition of s's key at or before through. "Newest"
@@ -78,10 +123,21 @@ type Driver interface {
 	StateOf(ctx context.Context, s Subject, through freshet.Offset) (State, error)
 	// DeadLetters lists up to limit dead letters in the order of their JobID, after the given one ("" for the start).
 	DeadLetters(ctx context.Context, after freshet.JobID, limit int) ([]DeadLetter, error)
-	// Redrive puts the dead letters with these ids back at the end of the queue, with no attempt made, and returns how
-	// many there were. An id that is no dead letter is passed over.
-	Redrive(ctx context.Context, ids []freshet.JobID) (int, error)
-	// Changed is closed at the next Enqueue, Ack, Retry, Bury, Redrive or Close: what a waiting caller selects on.
+	// Redrive puts the dead letters with these ids back at the end of the queue, with no attempt made, without NotBefore, enqueued
+	// at at (0: as they were), and returns how many there were. An id that is no dead letter is passed over.
+	Redrive(ctx context.Context, ids []freshet.JobID, at freshet.Timestamp) (int, error)
+	// Drop forgets the dead letters with these ids, and returns how many there were. Their subjects are not Dead because of them any more.
+	Drop(ctx context.Context, ids []freshet.JobID) (int, error)
+	// List gives up to limit outstanding jobs in a stable order, those leased or those not leased, after the place that
+	// an earlier call gave as next ("" for the start). next is "" at the end. It may take time with the size of the backlog.
+	List(ctx context.Context, leased bool, after string, limit int) (jobs []Info, next string, err error)
+	// Find tells about an outstanding job or a dead letter, with the errors of its attempts. NotFound if there is none. It may take
+	// time with the size of the backlog.
+	Find(ctx context.Context, id freshet.JobID) (Info, error)
+	// Erase removes all that is known of e: outstanding jobs, also leased ones, whose leases are over then, and dead letters. It
+	// returns how many there were, and survives a crash.
+	Erase(ctx context.Context, e freshet.Entity) (int, error)
+	// Changed is closed at the next Enqueue, Ack, Retry, Bury, Redrive, Drop, Erase or Close: what a waiting caller selects on.
 	Changed() <-chan struct{}
 	// Stats is cheap enough to ask for at every request.
 	Stats() Stats

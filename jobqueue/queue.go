@@ -21,6 +21,12 @@ type Options struct {
 	// Backlog is how many queued jobs are enough for Full. Defaults to 1,000,000. It does not bound Enqueue: jobs of
 	// events that were accepted are always taken.
 	Backlog int
+	// MaxDead and DeadRetention are how many dead letters are kept, and how long. Default to 100,000 and 30 days.
+	MaxDead       int
+	DeadRetention time.Duration
+	// Done is how many of the jobs that were acknowledged last are remembered, in memory, some 400 bytes each. Defaults to
+	// 10,000; below 0 none is.
+	Done int
 	// Now is the clock. Defaults to time.Now.
 	Now func() time.Time
 }
@@ -53,6 +59,16 @@ func (o *Options) withDefaults() Options {
 	if v.Backlog <= 0 {
 		v.Backlog = 1_000_000
 	}
+	if v.MaxDead <= 0 {
+		v.MaxDead = 100_000
+	}
+	if v.DeadRetention <= 0 {
+		v.DeadRetention = 30 * 24 * time.Hour
+	}
+	if v.Done == 0 {
+		v.Done = 10_000
+	}
+	v.Done = max(0, v.Done)
 	if v.Now == nil {
 		v.Now = time.Now
 	}
@@ -64,6 +80,7 @@ type Queue struct {
 	d       Driver
 	o       Options
 	waiters waiters
+	done    done
 }
 
 // New makes a Queue of a driver, which it closes at its own Close. A nil o means defaults; check o with Validate first if
@@ -178,7 +195,13 @@ func (q *Queue) Ack(ctx context.Context, l Lease) error {
 		return err
 	}
 	q.waiters.ended(&l.Job)
+	q.done.add(q.o.Done, l, freshet.TimestampOf(q.o.Now()))
 	return nil
+}
+
+// Bury ends the job of l as a dead letter at once, because of reason. Errors as for Ack.
+func (q *Queue) Bury(ctx context.Context, l Lease, reason string) error {
+	return q.bury(ctx, l, clip(reason))
 }
 
 // Fail gives the job of l back after an attempt that failed with cause. It is tried again after a pause, or becomes a dead
@@ -192,7 +215,8 @@ func (q *Queue) Fail(ctx context.Context, l Lease, cause error) error {
 	if l.Attempt >= q.o.Attempts || permanent(cause) {
 		return q.bury(ctx, l, reason)
 	}
-	return q.d.Retry(ctx, l, q.o.Now().Add(q.pause(l)), reason)
+	now := q.o.Now()
+	return q.d.Retry(ctx, l, now.Add(q.pause(l)), freshet.TimestampOf(now), reason)
 }
 
 func (q *Queue) bury(ctx context.Context, l Lease, reason string) error {
@@ -240,16 +264,13 @@ func (q *Queue) StateOf(ctx context.Context, s Subject, through freshet.Offset) 
 // DeadLetters lists up to limit dead letters in the order of their ids, after the given one ("" for the start). A limit
 // below 1 means 100, above 1,000 it means 1,000.
 func (q *Queue) DeadLetters(ctx context.Context, after freshet.JobID, limit int) ([]DeadLetter, error) {
-	if limit < 1 {
-		limit = 100
-	}
-	return q.d.DeadLetters(ctx, after, min(limit, 1000))
+	return q.d.DeadLetters(ctx, after, page(limit))
 }
 
 // Redrive puts dead letters back at the end of the queue, with all attempts before them, and returns how many there were.
 // An id that is no dead letter is passed over.
 func (q *Queue) Redrive(ctx context.Context, ids []freshet.JobID) (int, error) {
-	return q.d.Redrive(ctx, ids)
+	return q.d.Redrive(ctx, ids, freshet.TimestampOf(q.o.Now()))
 }
 
 // Stats are counts of now.

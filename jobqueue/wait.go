@@ -57,7 +57,7 @@ func (w *waiters) ended(job *freshet.Job) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for a := range w.set[job.Cause.Partition%freshet.Partitions] {
-		if a.through >= job.Cause.Offset && a.subject.Pipeline == job.Pipeline && a.subject.Entity == job.Entity {
+		if a.through >= job.Since() && a.subject.Pipeline == job.Pipeline && a.subject.Entity == job.Entity {
 			a.signal()
 		}
 	}

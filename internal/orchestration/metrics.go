@@ -15,6 +15,7 @@ type Metrics struct {
 	seconds *prometheus.HistogramVec
 	fell    *prometheus.CounterVec
 	left    *prometheus.CounterVec
+	lots    *prometheus.CounterVec
 }
 
 // NewMetrics registers the metrics of an Orchestrator with reg.
@@ -34,7 +35,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "freshet_candidates_left_out_total", Help: "Candidates without a score: the model does not know them, or an input is missing.",
 		}, []string{"pipeline", "cause"}),
 	}
-	reg.MustRegister(m.ended, m.seconds, m.fell, m.left)
+	m.lots = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "freshet_jobs_scored_together_total", Help: "Jobs whose rows the model scored in one call with those of others.",
+	}, []string{"pipeline"})
+	reg.MustRegister(m.ended, m.seconds, m.fell, m.left, m.lots)
 	return m
 }
 
@@ -52,6 +56,14 @@ func (m *Metrics) leftOut(p freshet.PipelineName, cause freshet.FallbackCause, n
 func (m *Metrics) done(l jobqueue.Lease, now time.Time) {
 	m.ended.WithLabelValues(string(l.Job.Pipeline), "done").Inc()
 	m.seconds.WithLabelValues(string(l.Job.Pipeline)).Observe(freshet.TimestampOf(now).Sub(l.Job.EnqueuedAt).Seconds())
+}
+
+func (m *Metrics) scoredTogether(p freshet.PipelineName, n int) {
+	m.lots.WithLabelValues(string(p)).Add(float64(n))
+}
+
+func (m *Metrics) dropped(l jobqueue.Lease) {
+	m.ended.WithLabelValues(string(l.Job.Pipeline), "dropped").Inc()
 }
 
 func (m *Metrics) failed(l jobqueue.Lease) {

@@ -5,6 +5,7 @@ package orchestration
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -85,22 +86,20 @@ func (o *Orchestrator) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// work leases one job at a time: the longest wait of a job is then that of the shortest line.
+// work leases and runs jobs until ctx ends.
 func (o *Orchestrator) work(ctx context.Context) error {
+	var pace time.Duration
 	for {
-		leases, err := o.Jobs.Lease(ctx, 1)
-		if ctx.Err() != nil {
-			for _, l := range leases {
-				o.end(ctx, l) // a lease that was just granted: finished, not left to time out
-			}
-			return nil
-		}
-		if err != nil {
+		leases, err := o.lease(ctx, pace)
+		if err != nil && ctx.Err() == nil {
 			return freshet.Errorf("", "orchestration: lease: %w", err)
 		}
-		for _, l := range leases {
-			o.end(ctx, l)
+		start := time.Now()
+		o.endAll(ctx, leases) // also leases that were granted as ctx ended: finished, not left to time out
+		if ctx.Err() != nil {
+			return nil
 		}
+		pace = time.Since(start) / time.Duration(max(1, len(leases)))
 	}
 }
 
@@ -109,10 +108,17 @@ func (o *Orchestrator) end(ctx context.Context, l jobqueue.Lease) {
 	// What was begun is finished, also while the server stops.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.o.Timeout)
 	defer cancel()
-	err := o.run(ctx, l.Job)
+	o.settle(ctx, l, o.run(ctx, l.Job))
+}
+
+// settle tells the queue how the job of l went.
+func (o *Orchestrator) settle(ctx context.Context, l jobqueue.Lease, err error) {
 	if err == nil {
 		err = o.Jobs.Ack(ctx, l)
 		o.Metrics.done(l, o.o.Now())
+	} else if late, ok := errors.AsType[*uselessError](err); ok {
+		o.Metrics.dropped(l)
+		err = o.Jobs.Bury(ctx, l, late.Error())
 	} else {
 		o.Metrics.failed(l)
 		o.o.Logger.Warn("job failed", slog.String("job", string(l.Job.ID)), slog.Int("attempt", l.Attempt), slog.Any("error", err))
@@ -143,12 +149,33 @@ func (o *Orchestrator) run(ctx context.Context, job freshet.Job) (err error) {
 	if !ok {
 		return freshet.Errorf(freshet.NotFound, "release %s has no pipeline %s any more", rel.ID(), job.Pipeline)
 	}
-	prediction, err := o.predict(ctx, rel, p, release.Request{Pipeline: job.Pipeline, Entity: job.Entity, Explain: true}, &job)
+	if err := o.useless(p, &job); err != nil {
+		return err
+	}
+	prediction, err := o.predict(ctx, rel, p, requestOf(&job), &job)
 	if err != nil {
 		return freshet.Errorf("", "release %s: %w", rel.ID(), err)
 	}
 	_, err = o.Predictions.Put(ctx, prediction)
 	return err
+}
+
+// uselessError is why a job is dropped without an attempt.
+type uselessError struct{ useful, age time.Duration }
+
+func (e *uselessError) Error() string {
+	return fmt.Sprintf("dropped: its turn came %s after it was made, and it is useful for %s", e.age.Round(time.Millisecond), e.useful)
+}
+
+// useless says whether job is older than its pipeline finds useful.
+func (o *Orchestrator) useless(p *release.Pipeline, job *freshet.Job) error {
+	if p.Useful == 0 {
+		return nil
+	}
+	if age := freshet.TimestampOf(o.o.Now()).Sub(job.EnqueuedAt); age > p.Useful {
+		return &uselessError{p.Useful, age}
+	}
+	return nil
 }
 
 // Predict makes the prediction that req asks for, with the release rel, which the caller has pinned. It is not stored. InvalidArgument and NotFound

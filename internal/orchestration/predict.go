@@ -49,6 +49,12 @@ func (o *Orchestrator) compute(ctx context.Context, rel *release.Opened, p *rele
 	if err := f.score(ctx, outputs); err != nil {
 		return freshet.Prediction{}, err
 	}
+	return f.made(req, job)
+}
+
+// made is the prediction that the model's answers in f make.
+func (f *frame) made(req release.Request, job *freshet.Job) (freshet.Prediction, error) {
+	p, outputs, names := f.p, f.outputs, f.p.Model.Signature().Outputs
 	best := f.rank(len(names), cmp.Or(req.Top, p.Top, len(f.ids)))
 	if err := f.known(best, len(names)); err != nil {
 		return freshet.Prediction{}, err

@@ -11,7 +11,7 @@ import (
 	"github.com/freshet-ml/freshet/feature/expression"
 )
 
-var pipelineKeys = []string{"from", "where", "entity", "candidates", "keep", "model", "inputs", "top", "pull", "fallback", "deadline"}
+var pipelineKeys = []string{"from", "where", "entity", "candidates", "keep", "model", "inputs", "top", "pull", "fallback", "deadline", "debounce", "priority", "useful"}
 
 // MaxTop is the largest `top` of a pipeline.
 const MaxTop = 1000
@@ -28,6 +28,9 @@ type Pipeline struct {
 	Flags      []string      // names by which apps ask for it, besides its own
 	Deadline   time.Duration // for features and model together; 0: none
 	Fallback   *Fallback     // what is served if they fail; nil: nothing
+	Debounce   time.Duration // one job per entity in this time, that of the newest event; 0: one per event
+	Useful     time.Duration // how old a job may be when its turn comes; 0: as old as it is
+	Priority   freshet.Priority
 	// Digest is that of the definition: equal for definitions that differ in spaces and order of keys only.
 	Digest freshet.Digest
 
@@ -68,7 +71,7 @@ func (r *reader) pipelines(p *Project, n *node, namesAreGood bool) {
 	r.named(n, "pipelines", func(name string, key, value *node) {
 		path := "pipelines." + name
 		s, ok := r.section(value, path, pipelineKeys, later{
-			"push": "; answers are fetched with pull", "debounce": "", "required": "",
+			"push": "; answers are fetched with pull", "required": "",
 		})
 		if !ok {
 			return
@@ -86,6 +89,7 @@ func (r *reader) pipelines(p *Project, n *node, namesAreGood bool) {
 		r.pull(l, s.get("pull"), path+".pull")
 		r.inputs(l, s)
 		l.Deadline = s.duration("deadline", time.Millisecond)
+		r.jobPolicy(l, s)
 		if !namesAreGood || !complete || l.Entity == "" || len(l.From) == 0 {
 			return
 		}
@@ -99,6 +103,27 @@ func (r *reader) pipelines(p *Project, n *node, namesAreGood bool) {
 		p.Pipelines = append(p.Pipelines, l)
 	})
 	r.fallbackPipelines(p)
+}
+
+// priorities are the words for them in the file.
+var priorities = map[string]freshet.Priority{"high": freshet.HighPriority, "normal": freshet.NormalPriority, "low": freshet.LowPriority}
+
+// jobPolicy reads when and whether jobs are run.
+func (r *reader) jobPolicy(l *Pipeline, s section) {
+	l.Debounce = s.duration("debounce", time.Millisecond)
+	l.Useful = s.duration("useful", time.Millisecond)
+	if l.Useful > 0 && l.Debounce >= l.Useful {
+		r.issue(s.get("useful"), "%s: useful: must be longer than debounce: each job waits %s already", s.path, l.Debounce)
+	}
+	word := s.text("priority")
+	if word == "" {
+		return
+	}
+	p, ok := priorities[word]
+	if !ok {
+		r.issue(s.get("priority"), "%s: priority: expected high, normal or low, got %s", s.path, word)
+	}
+	l.Priority = p
 }
 
 func (r *reader) pipelineCandidates(l *Pipeline, s section) {
@@ -233,11 +258,14 @@ func (l *Pipeline) digest(where string) freshet.Digest {
 		Expires                          time.Duration
 		Flags                            []string
 		// Left out where there is none: what a version without them has stored keeps its digest.
-		Required []string      `json:",omitempty"`
-		Deadline time.Duration `json:",omitempty"`
-		Fallback string        `json:",omitempty"`
+		Required []string         `json:",omitempty"`
+		Deadline time.Duration    `json:",omitempty"`
+		Fallback string           `json:",omitempty"`
+		Debounce time.Duration    `json:",omitempty"`
+		Useful   time.Duration    `json:",omitempty"`
+		Priority freshet.Priority `json:",omitempty"`
 	}{"freshet pipeline 1", string(l.Name), slices.Sorted(slices.Values(l.From)), where, string(l.Entity), string(l.Candidates), string(l.Model),
-		"", nil, l.Top, l.Expires, slices.Sorted(slices.Values(l.Flags)), nil, l.Deadline, l.Fallback.String()}
+		"", nil, l.Top, l.Expires, slices.Sorted(slices.Values(l.Flags)), nil, l.Deadline, l.Fallback.String(), l.Debounce, l.Useful, l.Priority}
 	if l.keep != nil {
 		d.Keep = l.keep.tree.String()
 	}

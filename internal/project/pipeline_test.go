@@ -407,6 +407,7 @@ func TestDigestsDiffer(t *testing.T) {
 	seen := map[freshet.Digest]string{}
 	for _, lines := range []string{
 		"candidates: catalog", "candidates: catalog\nfallback: catalog", "candidates: catalog\nfallback: catalog by minutes", "candidates: catalog\ndeadline: 20ms",
+		"candidates: catalog\ndebounce: 2s", "candidates: catalog\nuseful: 5m", "candidates: catalog\npriority: high", "candidates: catalog\npriority: low",
 		"candidates: catalog\ninputs: { a: candidate.minutes }", "candidates: catalog\ninputs: { a: { value: candidate.minutes, required: true } }",
 	} {
 		d := pipelineOf(t, lines).Digest

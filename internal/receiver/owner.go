@@ -176,10 +176,14 @@ func (o *owner) makeJobs(e *eventlog.Record, now freshet.Timestamp) {
 			continue
 		}
 		cause := freshet.Place{Partition: o.p, Offset: e.Offset}
-		o.jobs = append(o.jobs, freshet.Job{
+		j := freshet.Job{
 			ID: freshet.MakeJobID(p.Name, cause), Pipeline: p.Name, Entity: e.Entity, EventID: e.Event.ID,
-			EventTime: e.Event.EventTime, Cause: cause, EnqueuedAt: now,
-		})
+			EventTime: e.Event.EventTime, Cause: cause, EnqueuedAt: now, Priority: p.Priority,
+		}
+		if p.Debounce > 0 {
+			j.NotBefore = e.Event.IngestTime.Add(p.Debounce) // in the log, so that a replay finds the same moment
+		}
+		o.jobs = append(o.jobs, j)
 	}
 }
 

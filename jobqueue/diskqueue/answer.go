@@ -28,7 +28,7 @@ func (q *Queue) Ack(ctx context.Context, l jobqueue.Lease) error {
 			return err
 		}
 	}
-	older := q.backlog.superseding(subject, h.job.Cause.Offset)
+	older := q.backlog.superseding(subject, r, h.job.Cause.Offset)
 	for _, o := range older {
 		if err := q.setNewer(b, q.backlog.at(o).sequence, h.job.Cause.Offset); err != nil {
 			return err
@@ -46,20 +46,34 @@ func (q *Queue) Ack(ctx context.Context, l jobqueue.Lease) error {
 }
 
 // Retry implements jobqueue.Driver. The moment is in memory only: after a restart the job is visible at once.
-func (q *Queue) Retry(ctx context.Context, l jobqueue.Lease, visible time.Time, reason string) error {
+func (q *Queue) Retry(ctx context.Context, l jobqueue.Lease, visible time.Time, at freshet.Timestamp, reason string) error {
 	r, h, err := q.answered(ctx, l)
 	if err != nil {
 		return err
 	}
 	defer q.mu.Unlock()
-	q.key = appendSequenceKey(q.key[:0], kindAttempt, q.backlog.at(r).sequence)
+	b := q.db.NewBatch()
+	defer b.Close()
+	e := q.backlog.at(r)
+	q.key = appendSequenceKey(q.key[:0], kindAttempt, e.sequence)
 	q.value = appendAttempts(q.value[:0], attempts{begun: h.attempts.begun, lastError: reason})
-	if err := q.db.Set(q.key, q.value, pebble.NoSync); err != nil {
+	if err := b.Set(q.key, q.value, nil); err != nil {
+		return storeError(err)
+	}
+	failures, err := q.failures(e)
+	if err != nil {
+		return err
+	}
+	failures = jobqueue.AppendFailure(failures, jobqueue.Failure{At: at, Error: reason})
+	if err := b.Set(appendSequenceKey(nil, kindFailures, e.sequence), appendFailures(nil, failures), nil); err != nil {
+		return storeError(err)
+	}
+	if err := b.Commit(pebble.NoSync); err != nil {
 		return storeError(err)
 	}
 	q.leaveHeap(r)
 	delete(q.held, r)
-	e := q.backlog.at(r)
+	e.failed = true
 	e.where, e.at = hidden, visible.UnixNano()
 	q.hidden.push(&q.backlog, r)
 	q.change()
@@ -79,8 +93,17 @@ func (q *Queue) Bury(ctx context.Context, l jobqueue.Lease, at freshet.Timestamp
 		return err
 	}
 	letter := jobqueue.DeadLetter{Job: h.job, Attempts: h.attempts.begun, Reason: reason, At: at}
-	if err := q.setLetter(b, &letter, q.backlog.at(r).superseded); err != nil {
+	e := q.backlog.at(r)
+	if err := q.setLetter(b, &letter, e.superseded); err != nil {
 		return err
+	}
+	failures, err := q.failures(e)
+	if err != nil {
+		return err
+	}
+	failures = jobqueue.AppendFailure(failures, jobqueue.Failure{At: at, Error: reason})
+	if err := b.Set(appendFailuresKey(nil, h.job.ID), appendFailures(nil, failures), nil); err != nil {
+		return storeError(err)
 	}
 	if err := b.Commit(pebble.NoSync); err != nil {
 		return storeError(err)
@@ -107,13 +130,35 @@ func (q *Queue) answered(ctx context.Context, l jobqueue.Lease) (ref, *hold, err
 	return r, h, nil
 }
 
-// deleteJob removes the records of a leased job. The job's own is written once in its life, so that a single delete does and
-// the two vanish at the next flush.
+// failures are those of the attempts so far.
+func (q *Queue) failures(e *entry) ([]jobqueue.Failure, error) {
+	if !e.failed {
+		return nil, nil
+	}
+	value, found, err := q.get(appendSequenceKey(nil, kindFailures, e.sequence))
+	if err != nil || !found {
+		return nil, err
+	}
+	return decodeFailures(value)
+}
+
+// deleteJob removes the records of a job. The job's own is written once in its life, unless it had a delay, so that a single
+// delete does and the two vanish at the next flush.
 func (q *Queue) deleteJob(b *pebble.Batch, r ref) error {
 	e := q.backlog.at(r)
 	q.key = appendSequenceKey(q.key[:0], kindJob, e.sequence)
-	if err := b.SingleDelete(q.key, nil); err != nil {
+	remove := b.SingleDelete
+	if e.delayed {
+		remove = b.Delete
+	}
+	if err := remove(q.key, nil); err != nil {
 		return storeError(err)
+	}
+	if e.failed {
+		q.key = appendSequenceKey(q.key[:0], kindFailures, e.sequence)
+		if err := b.Delete(q.key, nil); err != nil {
+			return storeError(err)
+		}
 	}
 	if e.superseded != 0 {
 		q.key = appendSequenceKey(q.key[:0], kindNewer, e.sequence)

@@ -7,19 +7,22 @@ import (
 // backlog is what is in memory of every outstanding job: 64 bytes without a pointer, so that a million of them cost the
 // garbage collector nothing. The jobs themselves are on disk.
 type backlog struct {
-	entries     []entry // entries[0] is not used
-	free        ref     // of a list along next
-	first, last ref     // of the list of all, in the order of their sequence
-	count       int
-	chains      map[uint64]chain // by subject hash
+	entries []entry       // entries[0] is not used
+	free    ref           // of a list along next
+	lists   [classes]list // all, by class in the order of their sequence
+	count   int
+	chains  map[uint64]chain // by subject hash
 }
+
+// list is the first and the last entry of a list along next.
+type list struct{ first, last ref }
 
 // ref names an entry; 0 is none.
 type ref uint32
 
 type entry struct {
 	sequence   uint64
-	offset     freshet.Offset // of the job's cause
+	offset     freshet.Offset // of the first event that the job stands for
 	superseded freshet.Offset // the first newer job of the same subject that was acknowledged; 0 if none was
 	enqueued   freshet.Timestamp
 	at         int64 // Unix nanoseconds: when it becomes visible, while it is hidden
@@ -28,6 +31,8 @@ type entry struct {
 	slot       int32 // its place in the heap that holds it
 	where      place
 	begun      bool // there is an attempts record
+	failed     bool // there is a failures record
+	delayed    bool // it has a NotBefore: its record may have been written more than once
 }
 
 // place says where an entry waits.
@@ -49,7 +54,7 @@ func newBacklog() backlog {
 // at is the entry of r. It moves when another is added.
 func (b *backlog) at(r ref) *entry { return &b.entries[r] }
 
-// add puts an entry at the end of the queue; its sequence is larger than any before.
+// add puts an entry at the end of its class; its sequence is larger than any before there.
 func (b *backlog) add(e entry, subject uint64) ref {
 	r := b.free
 	if r != 0 {
@@ -58,14 +63,15 @@ func (b *backlog) add(e entry, subject uint64) ref {
 		r = ref(len(b.entries))
 		b.entries = append(b.entries, entry{})
 	}
-	e.prev, e.next, e.newer = b.last, 0, 0
+	l := &b.lists[classOf(e.sequence)]
+	e.prev, e.next, e.newer = l.last, 0, 0
 	*b.at(r) = e
-	if b.last != 0 {
-		b.at(b.last).next = r
+	if l.last != 0 {
+		b.at(l.last).next = r
 	} else {
-		b.first = r
+		l.first = r
 	}
-	b.last = r
+	l.last = r
 	b.count++
 	b.link(r, subject)
 	return r
@@ -98,15 +104,16 @@ func (b *backlog) link(r ref, subject uint64) {
 func (b *backlog) remove(r ref, subject uint64) {
 	b.unlink(r, subject)
 	e := b.at(r)
+	l := &b.lists[classOf(e.sequence)]
 	if e.prev != 0 {
 		b.at(e.prev).next = e.next
 	} else {
-		b.first = e.next
+		l.first = e.next
 	}
 	if e.next != 0 {
 		b.at(e.next).prev = e.prev
 	} else {
-		b.last = e.prev
+		l.last = e.prev
 	}
 	b.count--
 	if b.count == 0 && len(b.entries) > 1<<16 {
@@ -146,11 +153,30 @@ func (b *backlog) pending(subject uint64, through freshet.Offset) bool {
 	return ok && b.at(c.first).offset <= through
 }
 
-// superseding are the jobs of subject for which the one at offset, if acknowledged, is the first newer one.
-func (b *backlog) superseding(subject uint64, offset freshet.Offset) []ref {
+// waiting is the last job of subject that a newer one may still replace; 0 if there is none.
+func (b *backlog) waiting(subject uint64) ref {
+	last := ref(0)
+	for r := b.chains[subject].first; r != 0; r = b.at(r).newer {
+		if e := b.at(r); e.delayed && !e.begun && e.superseded == 0 {
+			last = r
+		}
+	}
+	return last
+}
+
+// fresh is r, or the first behind it that waits to be leased for the first time.
+func (b *backlog) fresh(r ref) ref {
+	for r != 0 && b.at(r).where != fresh {
+		r = b.at(r).next
+	}
+	return r
+}
+
+// superseding are the jobs of subject for which self, whose cause is at offset, is the first newer one if it is acknowledged.
+func (b *backlog) superseding(subject uint64, self ref, offset freshet.Offset) []ref {
 	var older []ref
 	for r := b.chains[subject].first; r != 0 && b.at(r).offset < offset; r = b.at(r).newer {
-		if s := b.at(r).superseded; s == 0 || s > offset {
+		if s := b.at(r).superseded; r != self && (s == 0 || s > offset) {
 			older = append(older, r)
 		}
 	}
@@ -163,7 +189,7 @@ type heap struct {
 	less func(a, b *entry) bool
 }
 
-func bySequence(a, b *entry) bool { return a.sequence < b.sequence }
+func bySequence(a, b *entry) bool { return rank(a.sequence) < rank(b.sequence) }
 func byMoment(a, b *entry) bool   { return a.at < b.at }
 
 func (h *heap) top() ref {

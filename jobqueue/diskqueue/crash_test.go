@@ -164,7 +164,7 @@ func (c *crasher) answer(do func(jobqueue.Lease) error, done func(freshet.JobID)
 
 func (c *crasher) redrive() {
 	ids := slices.Sorted(maps.Keys(c.state.dead))[:2]
-	_, err := c.q.Redrive(c.t.Context(), ids)
+	_, err := c.q.Redrive(c.t.Context(), ids, 0)
 	must(c.t, err)
 	for _, id := range ids {
 		delete(c.state.dead, id)

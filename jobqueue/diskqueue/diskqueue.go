@@ -35,12 +35,12 @@ type Queue struct {
 	changed chan struct{} // nil until somebody asks for it
 
 	lanes    [freshet.Partitions]lane
-	sequence uint64 // of the job that was added last
+	sequence [classes]uint64 // of the job of the class that was added last
 	backlog  backlog
-	window   []loaded // the fresh jobs that are next
-	unread   ref      // the first fresh job that is not in window; 0 if all are
-	hidden   heap     // leased, or waiting for a retry: by moment
-	due      heap     // visible again: by sequence
+	window   [classes][]loaded // the fresh jobs that are next
+	unread   [classes]ref      // the first fresh job that is not in window; 0 if all are
+	hidden   heap              // leased, or waiting for its moment or a retry: by moment
+	due      heap              // visible again: by sequence
 	held     map[ref]*hold
 	leases   uint32 // counts leases; the upper half of their tokens
 
@@ -83,12 +83,17 @@ func New(db *disk.DB) (*Queue, error) {
 		leases:       rand.Uint32(), // a token from before a restart names no lease of now
 		deadSubjects: make(map[uint64]uint32),
 	}
-	for _, load := range []func() error{q.loadLanes, q.loadJobs, q.loadAttempts, q.loadNewer, q.loadLetters} {
+	for c := range q.sequence {
+		q.sequence[c] = uint64(c) << classShift
+	}
+	for _, load := range []func() error{q.loadLanes, q.loadJobs, q.loadAttempts, q.loadFailures, q.loadNewer, q.loadLetters} {
 		if err := load(); err != nil {
 			return nil, freshet.Errorf("", "open the job queue: %w", err)
 		}
 	}
-	q.unread = q.backlog.first
+	for c := range q.unread {
+		q.unread[c] = q.backlog.fresh(q.backlog.lists[c].first)
+	}
 	return q, nil
 }
 
@@ -110,8 +115,11 @@ func (q *Queue) loadJobs() error {
 		if err != nil {
 			return err
 		}
-		q.sequence = sequence
-		q.backlog.add(entryOf(&j, sequence), q.hash(subjectOf(&j), j.Cause.Partition))
+		if classOf(sequence) >= classes {
+			return freshet.Errorf(freshet.Internal, "job key %x: no such priority", key)
+		}
+		q.sequence[classOf(sequence)] = sequence
+		q.hide(q.backlog.add(entryOf(&j, sequence), q.hash(subjectOf(&j), j.Cause.Partition)), &j)
 		return nil
 	})
 }
@@ -119,6 +127,13 @@ func (q *Queue) loadJobs() error {
 func (q *Queue) loadAttempts() error {
 	return q.scanBesideJobs(kindAttempt, func(e *entry, _ []byte) error {
 		e.begun = true
+		return nil
+	})
+}
+
+func (q *Queue) loadFailures() error {
+	return q.scanBesideJobs(kindFailures, func(e *entry, _ []byte) error {
+		e.failed = true
 		return nil
 	})
 }
@@ -132,11 +147,14 @@ func (q *Queue) loadNewer() error {
 
 // scanBesideJobs calls each with the records of a kind that belong to jobs, and those jobs. Both are in the order of sequence.
 func (q *Queue) scanBesideJobs(kind byte, each func(e *entry, value []byte) error) error {
-	r := q.backlog.first
+	in, r := normal, q.backlog.lists[normal].first
 	return q.scan([]byte{disk.PrefixJobs, kind}, func(key, value []byte) error {
 		sequence, err := sequenceOf(key)
 		if err != nil {
 			return err
+		}
+		if c := classOf(sequence); c != in && c < classes {
+			in, r = c, q.backlog.lists[c].first
 		}
 		for r != 0 && q.backlog.at(r).sequence < sequence {
 			r = q.backlog.at(r).next
@@ -198,11 +216,17 @@ func (q *Queue) Enqueue(ctx context.Context, partition freshet.Partition, epoch 
 	}
 	next := lane{epoch: epoch, emitted: max(l.emitted, through)}
 	if added := addable(jobs, l.emitted); len(added) > 0 {
-		if err := q.write(partition, next, added); err != nil {
+		planned, err := q.plan(added)
+		if err != nil {
 			return err
 		}
-		for i := range added {
-			q.admit(&added[i], 0)
+		if err := q.write(partition, next, planned); err != nil {
+			return err
+		}
+		for i := range planned {
+			if planned[i].into == 0 {
+				q.admit(&planned[i].job, 0)
+			}
 		}
 	}
 	*l = next
@@ -232,12 +256,19 @@ func addable(jobs []freshet.Job, emitted freshet.Offset) []freshet.Job {
 }
 
 // write puts jobs and the offset that stands for them on disk, in one batch.
-func (q *Queue) write(partition freshet.Partition, next lane, jobs []freshet.Job) error {
+func (q *Queue) write(partition freshet.Partition, next lane, jobs []addition) error {
 	b := q.db.NewBatch()
 	defer b.Close()
+	last := q.sequence
 	for i := range jobs {
-		q.key = appendSequenceKey(q.key[:0], kindJob, q.sequence+1+uint64(i))
-		q.value = appendJob(q.value[:0], &jobs[i])
+		var sequence uint64
+		if into := jobs[i].into; into != 0 {
+			sequence = q.backlog.at(into).sequence
+		} else {
+			sequence = nextOf(&last, &jobs[i].job)
+		}
+		q.key = appendSequenceKey(q.key[:0], kindJob, sequence)
+		q.value = appendJob(q.value[:0], &jobs[i].job)
 		if err := b.Set(q.key, q.value, nil); err != nil {
 			return storeError(err)
 		}
@@ -252,17 +283,36 @@ func (q *Queue) write(partition freshet.Partition, next lane, jobs []freshet.Job
 
 // admit adds a job that was written under the next sequence to what is in memory.
 func (q *Queue) admit(j *freshet.Job, superseded freshet.Offset) {
-	q.sequence++
-	e := entryOf(j, q.sequence)
+	e := entryOf(j, nextOf(&q.sequence, j))
 	e.superseded = superseded
 	r := q.backlog.add(e, q.hash(subjectOf(j), j.Cause.Partition))
+	c := classOf(e.sequence)
 	switch {
-	case q.unread != 0: // it comes with those before it
-	case len(q.window) < windowJobs:
-		q.window = append(q.window, loaded{r, *j})
+	case q.hide(r, j):
+	case q.unread[c] != 0: // it comes with those before it
+	case len(q.window[c]) < windowJobs:
+		q.window[c] = append(q.window[c], loaded{r, *j})
 	default:
-		q.unread = r
+		q.unread[c] = r
 	}
+}
+
+// nextOf gives the sequence of a job that is added behind the last ones of each class.
+func nextOf(last *[classes]uint64, j *freshet.Job) uint64 {
+	c := classFor(j.Priority)
+	last[c]++
+	return last[c]
+}
+
+// hide keeps a new entry back until its job's moment, if it has one.
+func (q *Queue) hide(r ref, j *freshet.Job) bool {
+	if j.NotBefore == 0 {
+		return false
+	}
+	e := q.backlog.at(r)
+	e.where, e.at = hidden, j.NotBefore.Time().UnixNano()
+	q.hidden.push(&q.backlog, r)
+	return true
 }
 
 // Emitted implements jobqueue.Driver.
@@ -307,8 +357,14 @@ func (q *Queue) Stats() jobqueue.Stats {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	s := jobqueue.Stats{Queued: q.backlog.count - len(q.held), Leased: len(q.held), Dead: q.dead}
-	if r := q.backlog.first; r != 0 {
-		s.Oldest = q.backlog.at(r).enqueued.Time()
+	for c := range q.backlog.lists {
+		r := q.backlog.lists[c].first
+		if r == 0 {
+			continue
+		}
+		if at := q.backlog.at(r).enqueued.Time(); s.Oldest.IsZero() || at.Before(s.Oldest) {
+			s.Oldest = at
+		}
 	}
 	return s
 }
@@ -344,7 +400,7 @@ func (q *Queue) hash(s jobqueue.Subject, p freshet.Partition) uint64 {
 }
 
 func entryOf(j *freshet.Job, sequence uint64) entry {
-	return entry{sequence: sequence, offset: j.Cause.Offset, enqueued: j.EnqueuedAt}
+	return entry{sequence: sequence, offset: j.Since(), enqueued: j.EnqueuedAt, delayed: j.NotBefore != 0}
 }
 
 func subjectOf(j *freshet.Job) jobqueue.Subject {
@@ -360,7 +416,11 @@ func storeError(err error) error {
 
 // get reads one record into a copy; found is false if it is not there.
 func (q *Queue) get(key []byte) (value []byte, found bool, err error) {
-	v, closer, err := q.db.Get(key)
+	return getFrom(q.db, key)
+}
+
+func getFrom(db pebble.Reader, key []byte) (value []byte, found bool, err error) {
+	v, closer, err := db.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, false, nil
 	}

@@ -14,16 +14,21 @@ import (
 
 // The second bytes of keys.
 const (
-	kindJob     = 'q' // after disk.PrefixJobs: a queued or leased job, by sequence
-	kindAttempt = 'a' // after disk.PrefixJobs: the attempts of a job, by sequence
-	kindNewer   = 'n' // after disk.PrefixJobs: the first newer job of its subject that was acknowledged, by sequence
-	kindLetter  = 'l' // after disk.PrefixDeadLetters: a dead letter, by job id
-	kindSubject = 's' // after disk.PrefixDeadLetters: a dead letter's place, by subject
+	kindJob      = 'q' // after disk.PrefixJobs: a queued or leased job, by sequence
+	kindAttempt  = 'a' // after disk.PrefixJobs: the attempts of a job, by sequence
+	kindNewer    = 'n' // after disk.PrefixJobs: the first newer job of its subject that was acknowledged, by sequence
+	kindFailures = 'e' // after disk.PrefixJobs: the failures of a job, by sequence; after disk.PrefixDeadLetters: of a dead letter, by job id
+	kindLetter   = 'l' // after disk.PrefixDeadLetters: a dead letter, by job id
+	kindSubject  = 's' // after disk.PrefixDeadLetters: a dead letter's place, by subject
 )
 
 const (
 	jobVersion = 1
 	flagOwnID  = 1 << 0 // the id is not freshet.MakeJobID's and stands in the record
+	flagDelay  = 1 << 1 // NotBefore and First stand in the record
+	flagHigh   = 1 << 2 // priority
+	flagLow    = 1 << 3
+	allFlags   = flagOwnID | flagDelay | flagHigh | flagLow
 )
 
 func appendSequenceKey(dst []byte, kind byte, sequence uint64) []byte {
@@ -40,6 +45,10 @@ func sequenceOf(key []byte) (uint64, error) {
 
 func appendLetterKey(dst []byte, id freshet.JobID) []byte {
 	return append(append(dst, disk.PrefixDeadLetters, kindLetter), id...)
+}
+
+func appendFailuresKey(dst []byte, id freshet.JobID) []byte {
+	return append(append(dst, disk.PrefixDeadLetters, kindFailures), id...)
 }
 
 // appendSubjectKey is the place of a dead letter of s; without its last 8 bytes it is the prefix of all of s in partition.
@@ -109,6 +118,15 @@ func appendJob(dst []byte, j *freshet.Job) []byte {
 	if string(appendJobID(own[:0], j.Pipeline, j.Cause)) != string(j.ID) {
 		flags |= flagOwnID
 	}
+	if j.NotBefore != 0 || j.First != 0 {
+		flags |= flagDelay
+	}
+	switch classFor(j.Priority) {
+	case high:
+		flags |= flagHigh
+	case low:
+		flags |= flagLow
+	}
 	dst = append(dst, jobVersion, flags, byte(j.Cause.Partition))
 	dst = binary.AppendUvarint(dst, uint64(j.Cause.Offset))
 	dst = binary.AppendVarint(dst, int64(j.EnqueuedAt))
@@ -119,6 +137,10 @@ func appendJob(dst []byte, j *freshet.Job) []byte {
 	dst = record.AppendText(dst, j.EventID)
 	if flags&flagOwnID != 0 {
 		dst = record.AppendText(dst, j.ID)
+	}
+	if flags&flagDelay != 0 {
+		dst = binary.AppendVarint(dst, int64(j.NotBefore))
+		dst = binary.AppendUvarint(dst, uint64(j.First))
 	}
 	return dst
 }
@@ -143,7 +165,16 @@ func decodeJobText(value string) (freshet.Job, error) {
 		var own [96]byte
 		j.ID = freshet.JobID(appendJobID(own[:0], j.Pipeline, j.Cause))
 	}
-	if version != jobVersion || flags&^flagOwnID != 0 || partition >= freshet.Partitions || !r.Done() {
+	if flags&flagDelay != 0 {
+		j.NotBefore, j.First = freshet.Timestamp(r.Varint()), freshet.Offset(r.Uvarint())
+	}
+	switch {
+	case flags&flagHigh != 0:
+		j.Priority = freshet.HighPriority
+	case flags&flagLow != 0:
+		j.Priority = freshet.LowPriority
+	}
+	if version != jobVersion || flags&^allFlags != 0 || partition >= freshet.Partitions || !r.Done() {
 		return freshet.Job{}, freshet.Errorf(freshet.Internal, "job record of %d bytes: not readable as version %d", len(value), jobVersion)
 	}
 	return j, nil
@@ -175,4 +206,30 @@ func decodeLetter(value []byte) (jobqueue.DeadLetter, error) {
 	var err error
 	l.Job, err = decodeJobText(r.Rest())
 	return l, err
+}
+
+// appendFailures is what is kept of failed attempts.
+func appendFailures(dst []byte, all []jobqueue.Failure) []byte {
+	dst = append(dst, failuresVersion)
+	dst = binary.AppendUvarint(dst, uint64(len(all)))
+	for _, f := range all {
+		dst = binary.AppendVarint(dst, int64(f.At))
+		dst = record.AppendText(dst, f.Error)
+	}
+	return dst
+}
+
+const failuresVersion = 1
+
+func decodeFailures(value []byte) ([]jobqueue.Failure, error) {
+	r := record.NewReader(string(value))
+	version := r.Byte()
+	var all []jobqueue.Failure
+	for range r.Count(2) {
+		all = append(all, jobqueue.Failure{At: freshet.Timestamp(r.Varint()), Error: r.Text()})
+	}
+	if version != failuresVersion || !r.Done() {
+		return nil, freshet.Errorf(freshet.Internal, "failures of a job: %.20x…: not readable as version %d", value, failuresVersion)
+	}
+	return all, nil
 }

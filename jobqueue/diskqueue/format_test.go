@@ -2,6 +2,7 @@ package diskqueue
 
 import (
 	"encoding/hex"
+	"slices"
 	"testing"
 
 	"github.com/freshet-ml/freshet"
@@ -18,30 +19,40 @@ func TestGolden(t *testing.T) {
 	t.Parallel()
 	own := goldenJob
 	own.ID = "other"
+	delayed := goldenJob
+	delayed.NotBefore, delayed.First, delayed.Priority = 1_741_003_202_123, 9100, freshet.HighPriority
+	lowered := goldenJob
+	lowered.Priority = freshet.LowPriority
+	failures := []jobqueue.Failure{{At: 1_741_003_201_000, Error: "no model"}}
 	letter := jobqueue.DeadLetter{Job: goldenJob, Attempts: 5, Reason: "no model", At: 1_741_003_201_000}
 	subject := jobqueue.Subject{Pipeline: "today", Entity: goldenJob.Entity}
 	for name, c := range map[string]struct {
 		got  []byte
 		want string
 	}{
-		"job key":      {appendSequenceKey(nil, kindJob, 258), "6a710000000000000102"},
-		"attempts key": {appendSequenceKey(nil, kindAttempt, 258), "6a610000000000000102"},
-		"newer key":    {appendSequenceKey(nil, kindNewer, 258), "6a6e0000000000000102"},
-		"newer":        {appendNewer(nil, 9121), "a147"},
-		"letter key":   {appendLetterKey(nil, "today-3-9120"), "786c746f6461792d332d39313230"},
-		"subject key":  {appendSubjectKey(nil, subject, goldenJob.Cause), "7873746f64617900017573657200017500ff3100010300000000000023a0"},
-		"emitted key":  {appendEmittedKey(nil, 3), "6f03"},
-		"emitted":      {appendEmitted(nil, lane{epoch: 2, emitted: 9121}), "02a147"},
-		"attempts":     {appendAttempts(nil, attempts{2, "no model"}), "026e6f206d6f64656c"},
-		"job":          {appendJob(nil, &goldenJob), "010003a047f6d984beab6580d884beab6505746f646179047573657203750031026531"},
-		"job, own id":  {appendJob(nil, &own), "010103a047f6d984beab6580d884beab6505746f646179047573657203750031026531056f74686572"},
-		"letter":       {appendLetter(nil, &letter), "0105d0e784beab65086e6f206d6f64656c010003a047f6d984beab6580d884beab6505746f646179047573657203750031026531"},
+		"job key":               {appendSequenceKey(nil, kindJob, 258), "6a710000000000000102"},
+		"attempts key":          {appendSequenceKey(nil, kindAttempt, 258), "6a610000000000000102"},
+		"newer key":             {appendSequenceKey(nil, kindNewer, 258), "6a6e0000000000000102"},
+		"newer":                 {appendNewer(nil, 9121), "a147"},
+		"letter key":            {appendLetterKey(nil, "today-3-9120"), "786c746f6461792d332d39313230"},
+		"subject key":           {appendSubjectKey(nil, subject, goldenJob.Cause), "7873746f64617900017573657200017500ff3100010300000000000023a0"},
+		"emitted key":           {appendEmittedKey(nil, 3), "6f03"},
+		"emitted":               {appendEmitted(nil, lane{epoch: 2, emitted: 9121}), "02a147"},
+		"attempts":              {appendAttempts(nil, attempts{2, "no model"}), "026e6f206d6f64656c"},
+		"job":                   {appendJob(nil, &goldenJob), "010003a047f6d984beab6580d884beab6505746f646179047573657203750031026531"},
+		"job, own id":           {appendJob(nil, &own), "010103a047f6d984beab6580d884beab6505746f646179047573657203750031026531056f74686572"},
+		"job, delayed":          {appendJob(nil, &delayed), "010603a047f6d984beab6580d884beab6505746f64617904757365720375003102653196f984beab658c47"},
+		"job, low":              {appendJob(nil, &lowered), "010803a047f6d984beab6580d884beab6505746f646179047573657203750031026531"},
+		"failures":              {appendFailures(nil, failures), "0101d0e784beab65086e6f206d6f64656c"},
+		"failures key":          {appendSequenceKey(nil, kindFailures, 258), "6a650000000000000102"},
+		"letter's failures key": {appendFailuresKey(nil, "today-3-9120"), "7865746f6461792d332d39313230"},
+		"letter":                {appendLetter(nil, &letter), "0105d0e784beab65086e6f206d6f64656c010003a047f6d984beab6580d884beab6505746f646179047573657203750031026531"},
 	} {
 		if got := hex.EncodeToString(c.got); got != c.want {
 			t.Errorf("%s is\n%s, want\n%s", name, got, c.want)
 		}
 	}
-	for _, want := range []freshet.Job{goldenJob, own} {
+	for _, want := range []freshet.Job{goldenJob, own, delayed, lowered} {
 		if got, err := decodeJob(appendJob(nil, &want)); err != nil || got != want {
 			t.Errorf("read %+v (%v), want %+v", got, err, want)
 		}
@@ -50,6 +61,9 @@ func TestGolden(t *testing.T) {
 		t.Errorf("read %+v (%v), want %+v", got, err, letter)
 	}
 	if got, err := decodeAttempts(appendAttempts(nil, attempts{2, "no model"})); err != nil || got != (attempts{2, "no model"}) {
+		t.Errorf("read %+v (%v)", got, err)
+	}
+	if got, err := decodeFailures(appendFailures(nil, failures)); err != nil || !slices.Equal(got, failures) {
 		t.Errorf("read %+v (%v)", got, err)
 	}
 	p, l, err := decodeEmitted(appendEmittedKey(nil, 3), appendEmitted(nil, lane{2, 9121}))
@@ -89,6 +103,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(appendJob(nil, &goldenJob))
 	f.Add(appendLetter(nil, &jobqueue.DeadLetter{Job: goldenJob, Attempts: 1, Reason: "r", At: 1}))
 	f.Add(appendAttempts(nil, attempts{1, "e"}))
+	f.Add(appendFailures(nil, []jobqueue.Failure{{At: 1, Error: "e"}}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if j, err := decodeJob(b); err == nil {
 			if again, err := decodeJob(appendJob(nil, &j)); err != nil || again != j {
@@ -103,6 +118,11 @@ func FuzzDecode(f *testing.F) {
 		if a, err := decodeAttempts(b); err == nil {
 			if again, err := decodeAttempts(appendAttempts(nil, a)); err != nil || again != a {
 				t.Fatalf("%+v reads as %+v (%v)", a, again, err)
+			}
+		}
+		if x, err := decodeFailures(b); err == nil {
+			if again, err := decodeFailures(appendFailures(nil, x)); err != nil || !slices.Equal(again, x) {
+				t.Fatalf("%+v reads as %+v (%v)", x, again, err)
 			}
 		}
 		_, _ = decodeNewer(b)

@@ -17,9 +17,6 @@ func (q *Queue) Lease(ctx context.Context, now time.Time, visible time.Duration,
 	}
 	defer q.mu.Unlock()
 	q.surface(now)
-	if q.due.top() == 0 && len(q.window) == 0 && q.unread == 0 {
-		return nil, nil
-	}
 	taken, err := q.take(n)
 	if len(taken) == 0 {
 		return nil, err
@@ -61,27 +58,26 @@ type taking struct {
 func (q *Queue) take(n int) ([]taking, error) {
 	var taken []taking
 	for len(taken) < n {
-		if len(q.window) == 0 && q.unread != 0 {
-			if err := q.refill(); err != nil {
-				return taken, err
-			}
-		}
 		again := q.due.top()
-		isFresh := len(q.window) > 0 && (again == 0 || q.backlog.at(q.window[0].ref).sequence < q.backlog.at(again).sequence)
-		if !isFresh && again == 0 {
+		window, err := q.next()
+		if err != nil {
+			return taken, err
+		}
+		if window == nil && again == 0 {
 			break
 		}
 		t := taking{loaded: loaded{ref: again}}
+		isFresh := window != nil && (again == 0 || bySequence(q.backlog.at((*window)[0].ref), q.backlog.at(again)))
 		if isFresh {
-			t.loaded = q.window[0]
+			t.loaded = (*window)[0]
 		}
 		if err := q.recall(&t); err != nil {
 			return taken, err
 		}
 		t.attempts.begun++
 		if isFresh {
-			q.window[0] = loaded{} // drop its strings
-			q.window = q.window[1:]
+			(*window)[0] = loaded{} // drop its strings
+			*window = (*window)[1:]
 		} else {
 			q.due.remove(&q.backlog, again)
 		}
@@ -90,16 +86,31 @@ func (q *Queue) take(n int) ([]taking, error) {
 	return taken, nil
 }
 
-// refill reads the next fresh jobs into the empty window.
-func (q *Queue) refill() error {
-	low := appendSequenceKey(nil, kindJob, q.backlog.at(q.unread).sequence)
-	it, err := q.db.NewIter(&pebble.IterOptions{LowerBound: low, UpperBound: after(low[:2])})
+// next is the window whose first job is the next fresh one; nil if there is none.
+func (q *Queue) next() (*[]loaded, error) {
+	for _, c := range byRank {
+		if len(q.window[c]) == 0 && q.unread[c] != 0 {
+			if err := q.refill(c); err != nil {
+				return nil, err
+			}
+		}
+		if len(q.window[c]) > 0 {
+			return &q.window[c], nil
+		}
+	}
+	return nil, nil
+}
+
+// refill reads the next fresh jobs of a class into its empty window.
+func (q *Queue) refill(c class) error {
+	from := appendSequenceKey(nil, kindJob, q.backlog.at(q.unread[c]).sequence)
+	it, err := q.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: after(from[:2])})
 	if err != nil {
 		return storeError(err)
 	}
 	defer it.Close()
 	window := make([]loaded, 0, windowJobs)
-	r := q.unread
+	r := q.unread[c]
 	for ok := it.First(); ok && r != 0 && len(window) < windowJobs; ok = it.Next() {
 		sequence, err := sequenceOf(it.Key())
 		if err != nil {
@@ -107,6 +118,11 @@ func (q *Queue) refill() error {
 		}
 		if sequence != q.backlog.at(r).sequence {
 			break // reported below
+		}
+		e := q.backlog.at(r)
+		if e.where != fresh {
+			r = e.next
+			continue
 		}
 		value, err := it.ValueAndErr()
 		if err != nil {
@@ -117,7 +133,7 @@ func (q *Queue) refill() error {
 			return err
 		}
 		window = append(window, loaded{r, j})
-		r = q.backlog.at(r).next
+		r = e.next
 	}
 	if err := it.Error(); err != nil {
 		return storeError(err)
@@ -125,7 +141,7 @@ func (q *Queue) refill() error {
 	if r != 0 && len(window) < windowJobs {
 		return freshet.Errorf(freshet.Internal, "the job at %d is not on disk any more", q.backlog.at(r).sequence)
 	}
-	q.window, q.unread = window, r
+	q.window[c], q.unread[c] = window, q.backlog.fresh(r)
 	return nil
 }
 
@@ -137,14 +153,8 @@ func (q *Queue) recall(t *taking) error {
 	}
 	e := *q.backlog.at(t.ref)
 	if t.job.ID == "" {
-		value, found, err := q.get(appendSequenceKey(nil, kindJob, e.sequence))
-		if err != nil {
-			return err
-		}
-		if !found {
-			return freshet.Errorf(freshet.Internal, "the job at %d is not on disk any more", e.sequence)
-		}
-		if t.job, err = decodeJob(value); err != nil {
+		var err error
+		if t.job, err = q.load(t.ref); err != nil {
 			return err
 		}
 	}

@@ -17,9 +17,14 @@ func (q *Queue) setLetter(b *pebble.Batch, l *jobqueue.DeadLetter, superseded fr
 	if err := b.Set(q.key, q.value, nil); err != nil {
 		return storeError(err)
 	}
-	q.key = appendSubjectKey(q.key[:0], subjectOf(&l.Job), l.Job.Cause)
+	q.key = appendSubjectKey(q.key[:0], subjectOf(&l.Job), begins(&l.Job))
 	q.value = appendNewer(q.value[:0], superseded)
 	return storeError(b.Set(q.key, q.value, nil))
+}
+
+// begins is the place of the first event that j stands for: a letter counts from there.
+func begins(j *freshet.Job) freshet.Place {
+	return freshet.Place{Partition: j.Cause.Partition, Offset: j.Since()}
 }
 
 // supersedeLetter notes at the newest dead letter before j that j was acknowledged: from j's offset on, its subject is not
@@ -110,7 +115,7 @@ func (q *Queue) DeadLetters(ctx context.Context, from freshet.JobID, limit int) 
 }
 
 // Redrive implements jobqueue.Driver.
-func (q *Queue) Redrive(ctx context.Context, ids []freshet.JobID) (int, error) {
+func (q *Queue) Redrive(ctx context.Context, ids []freshet.JobID, at freshet.Timestamp) (int, error) {
 	if err := q.enter(ctx); err != nil {
 		return 0, err
 	}
@@ -118,13 +123,14 @@ func (q *Queue) Redrive(ctx context.Context, ids []freshet.JobID) (int, error) {
 	b := q.db.NewBatch()
 	defer b.Close()
 	var back []revived
+	last := q.sequence
 	seen := make(map[freshet.JobID]struct{}, len(ids))
 	for _, id := range ids {
 		if _, twice := seen[id]; twice {
 			continue
 		}
 		seen[id] = struct{}{}
-		v, found, err := q.revive(b, id, q.sequence+1+uint64(len(back)))
+		v, found, err := q.revive(b, id, &last, at)
 		if err != nil {
 			return 0, err
 		}
@@ -139,15 +145,20 @@ func (q *Queue) Redrive(ctx context.Context, ids []freshet.JobID) (int, error) {
 		return 0, storeError(err)
 	}
 	for i := range back {
-		q.dead--
-		subject := q.hash(subjectOf(&back[i].job), back[i].job.Cause.Partition)
-		if q.deadSubjects[subject]--; q.deadSubjects[subject] == 0 {
-			delete(q.deadSubjects, subject)
-		}
+		q.forgetLetter(&back[i].job)
 		q.admit(&back[i].job, back[i].superseded)
 	}
 	q.change()
 	return len(back), nil
+}
+
+// forgetLetter counts one dead letter less.
+func (q *Queue) forgetLetter(j *freshet.Job) {
+	q.dead--
+	subject := q.hash(subjectOf(j), j.Cause.Partition)
+	if q.deadSubjects[subject]--; q.deadSubjects[subject] == 0 {
+		delete(q.deadSubjects, subject)
+	}
 }
 
 // revived is the job of a dead letter that goes back to the queue.
@@ -156,8 +167,29 @@ type revived struct {
 	superseded freshet.Offset
 }
 
-// revive replaces the dead letter of id by its job at sequence.
-func (q *Queue) revive(b *pebble.Batch, id freshet.JobID, sequence uint64) (revived, bool, error) {
+// revive replaces the dead letter of id by its job behind the last ones.
+func (q *Queue) revive(b *pebble.Batch, id freshet.JobID, last *[classes]uint64, at freshet.Timestamp) (revived, bool, error) {
+	v, found, err := q.takeLetter(b, id)
+	if err != nil || !found {
+		return revived{}, false, err
+	}
+	if at != 0 {
+		v.job.EnqueuedAt = at
+	}
+	v.job.NotBefore = 0
+	sequence := nextOf(last, &v.job)
+	if v.superseded != 0 {
+		if err := q.setNewer(b, sequence, v.superseded); err != nil {
+			return revived{}, false, err
+		}
+	}
+	q.key = appendSequenceKey(q.key[:0], kindJob, sequence)
+	q.value = appendJob(q.value[:0], &v.job)
+	return v, true, storeError(b.Set(q.key, q.value, nil))
+}
+
+// takeLetter deletes the records of a dead letter.
+func (q *Queue) takeLetter(b *pebble.Batch, id freshet.JobID) (revived, bool, error) {
 	letterKey := appendLetterKey(nil, id)
 	value, found, err := q.get(letterKey)
 	if err != nil || !found {
@@ -168,7 +200,7 @@ func (q *Queue) revive(b *pebble.Batch, id freshet.JobID, sequence uint64) (revi
 		return revived{}, false, err
 	}
 	v := revived{job: l.Job}
-	placeKey := appendSubjectKey(nil, subjectOf(&l.Job), l.Job.Cause)
+	placeKey := appendSubjectKey(nil, subjectOf(&l.Job), begins(&l.Job))
 	newer, _, err := q.get(placeKey)
 	if err != nil {
 		return revived{}, false, err
@@ -176,18 +208,10 @@ func (q *Queue) revive(b *pebble.Batch, id freshet.JobID, sequence uint64) (revi
 	if v.superseded, err = decodeNewer(newer); err != nil {
 		return revived{}, false, err
 	}
-	if v.superseded != 0 {
-		if err := q.setNewer(b, sequence, v.superseded); err != nil {
-			return revived{}, false, err
+	for _, key := range [][]byte{placeKey, letterKey, appendFailuresKey(nil, id)} {
+		if err := b.Delete(key, nil); err != nil {
+			return revived{}, false, storeError(err)
 		}
 	}
-	if err := b.Delete(placeKey, nil); err != nil {
-		return revived{}, false, storeError(err)
-	}
-	if err := b.Delete(letterKey, nil); err != nil {
-		return revived{}, false, storeError(err)
-	}
-	q.key = appendSequenceKey(q.key[:0], kindJob, sequence)
-	q.value = appendJob(q.value[:0], &v.job)
-	return v, true, storeError(b.Set(q.key, q.value, nil))
+	return v, true, nil
 }

@@ -59,6 +59,13 @@ func Run(t *testing.T, h Harness) {
 		{"Twin", testTwin},
 		{"Reopen", testReopen},
 		{"ReopenEmitted", testReopenEmitted},
+		{"Priorities", testPriorities},
+		{"Debounce", testDebounce},
+		{"DebounceReopen", testDebounceReopen},
+		{"Failures", testFailures},
+		{"List", testList},
+		{"Drop", testDrop},
+		{"Erase", testErase},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -65,7 +65,7 @@ func testVisibility(t *testing.T, s *suite) {
 func testLateAnswers(t *testing.T, s *suite) {
 	answers := map[string]func(d jobqueue.Driver, l jobqueue.Lease) error{
 		"Ack":   func(d jobqueue.Driver, l jobqueue.Lease) error { return d.Ack(t.Context(), l) },
-		"Retry": func(d jobqueue.Driver, l jobqueue.Lease) error { return d.Retry(t.Context(), l, s.now, "r") },
+		"Retry": func(d jobqueue.Driver, l jobqueue.Lease) error { return d.Retry(t.Context(), l, s.now, 1, "r") },
 		"Bury":  func(d jobqueue.Driver, l jobqueue.Lease) error { return d.Bury(t.Context(), l, 1, "b") },
 	}
 	for name, answer := range answers {
@@ -98,7 +98,7 @@ func testRetry(t *testing.T, s *suite) {
 	enqueue(t, d, subject(1), 1)
 	l := s.leaseOffsets(t, d, 1, 1)[0]
 	back := s.now.Add(3 * time.Second)
-	must(t, d.Retry(t.Context(), l, back, "no model"))
+	must(t, d.Retry(t.Context(), l, back, 1, "no model"))
 	wantStats(t, d, 1, 0, 0)
 	wantCode(t, d.Ack(t.Context(), l), freshet.PreconditionFailed)
 	if next := d.NextVisible(); !next.Equal(back) {
@@ -116,7 +116,7 @@ func testRetry(t *testing.T, s *suite) {
 	if l.Attempt != 3 || l.LastError != "no model" {
 		t.Fatalf("lease %+v: want attempt 3, the last error still %q", l, "no model")
 	}
-	must(t, d.Retry(t.Context(), l, s.now, "now"))
+	must(t, d.Retry(t.Context(), l, s.now, 1, "now"))
 	if l = s.leaseOffsets(t, d, 1, 1)[0]; l.LastError != "now" {
 		t.Fatalf("last error is %q, want %q", l.LastError, "now")
 	}
@@ -126,8 +126,8 @@ func testOrderOfRedelivery(t *testing.T, s *suite) {
 	d := s.open(t)
 	enqueue(t, d, subject(1), 1, 2, 3, 4)
 	l := s.leaseOffsets(t, d, 3, 1, 2, 3)
-	must(t, d.Retry(t.Context(), l[2], s.now.Add(time.Second), ""))
-	must(t, d.Retry(t.Context(), l[0], s.now.Add(2*time.Second), ""))
+	must(t, d.Retry(t.Context(), l[2], s.now.Add(time.Second), 1, ""))
+	must(t, d.Retry(t.Context(), l[0], s.now.Add(2*time.Second), 1, ""))
 	s.now = s.now.Add(2 * time.Second)
 	s.leaseOffsets(t, d, 9, 1, 3, 4)
 	s.now = l[1].Until
@@ -193,7 +193,7 @@ func testStats(t *testing.T, s *suite) {
 	must(t, d.Ack(t.Context(), l[0]))
 	wantStats(t, d, 1, 1, 0)
 	wantOldest(3)
-	must(t, d.Retry(t.Context(), l[2], s.now.Add(time.Second), ""))
+	must(t, d.Retry(t.Context(), l[2], s.now.Add(time.Second), 1, ""))
 	wantStats(t, d, 2, 0, 0)
 	wantOldest(3)
 	s.now = s.now.Add(time.Second)
@@ -226,10 +226,10 @@ func testChanged(t *testing.T, s *suite) {
 	changes("Lease", false, func() { l = s.lease(t, d, 3) })
 	changes("Ack", true, func() { must(t, d.Ack(t.Context(), l[0])) })
 	changes("a second Ack", false, func() { wantCode(t, d.Ack(t.Context(), l[0]), freshet.PreconditionFailed) })
-	changes("Retry", true, func() { must(t, d.Retry(t.Context(), l[1], s.now, "")) })
+	changes("Retry", true, func() { must(t, d.Retry(t.Context(), l[1], s.now, 1, "")) })
 	changes("Bury", true, func() { must(t, d.Bury(t.Context(), l[2], 1, "")) })
 	changes("Redrive", true, func() {
-		_, err := d.Redrive(t.Context(), []freshet.JobID{l[2].Job.ID})
+		_, err := d.Redrive(t.Context(), []freshet.JobID{l[2].Job.ID}, 0)
 		must(t, err)
 	})
 	changes("Close", true, func() { must(t, d.Close()) })
@@ -304,7 +304,7 @@ func testConcurrency(t *testing.T, s *suite) {
 						continue // the worker dies
 					}
 					if l.Attempt < 3 && (i+w)%5 == 0 {
-						_ = d.Retry(t.Context(), l, at.Add(visible), "again") // late is well possible
+						_ = d.Retry(t.Context(), l, at.Add(visible), 1, "again") // late is well possible
 						continue
 					}
 					if d.Ack(t.Context(), l) == nil {
@@ -364,7 +364,7 @@ func calls(d jobqueue.Driver, l jobqueue.Lease) map[string]func(context.Context)
 			return err
 		},
 		"Ack":   func(ctx context.Context) error { return d.Ack(ctx, l) },
-		"Retry": func(ctx context.Context) error { return d.Retry(ctx, l, time.Unix(0, 0), "") },
+		"Retry": func(ctx context.Context) error { return d.Retry(ctx, l, time.Unix(0, 0), 1, "") },
 		"Bury":  func(ctx context.Context) error { return d.Bury(ctx, l, 0, "") },
 		"StateOf": func(ctx context.Context) error {
 			_, err := d.StateOf(ctx, subject(1), 1)
@@ -375,7 +375,7 @@ func calls(d jobqueue.Driver, l jobqueue.Lease) map[string]func(context.Context)
 			return err
 		},
 		"Redrive": func(ctx context.Context) error {
-			_, err := d.Redrive(ctx, []freshet.JobID{"x"})
+			_, err := d.Redrive(ctx, []freshet.JobID{"x"}, 0)
 			return err
 		},
 	}

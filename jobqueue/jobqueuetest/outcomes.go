@@ -14,7 +14,7 @@ func testBury(t *testing.T, s *suite) {
 	d := s.open(t)
 	enqueue(t, d, subject(1), 1)
 	l := s.leaseOffsets(t, d, 1, 1)[0]
-	must(t, d.Retry(t.Context(), l, s.now, "first"))
+	must(t, d.Retry(t.Context(), l, s.now, 1, "first"))
 	l = s.leaseOffsets(t, d, 1, 1)[0]
 	must(t, d.Bury(t.Context(), l, 42, "second"))
 	wantStats(t, d, 0, 0, 1)
@@ -80,7 +80,7 @@ func testRedrive(t *testing.T, s *suite) {
 	s.buryAll(t, d)
 	enqueue(t, d, sub, 4)
 	ids := []freshet.JobID{makeJob(sub, 3).ID, makeJob(sub, 1).ID, "nobody", makeJob(sub, 3).ID, makeJob(sub, 4).ID}
-	n, err := d.Redrive(t.Context(), ids)
+	n, err := d.Redrive(t.Context(), ids, 0)
 	must(t, err)
 	if n != 2 {
 		t.Fatalf("redrove %d, want 2", n)
@@ -98,7 +98,7 @@ func testRedrive(t *testing.T, s *suite) {
 	wantState(t, d, sub, 3, jobqueue.Ended)
 	must(t, d.Bury(t.Context(), l[0], 1, ""))
 	wantState(t, d, sub, 4, jobqueue.Dead)
-	n, err = d.Redrive(t.Context(), nil)
+	n, err = d.Redrive(t.Context(), nil, 0)
 	must(t, err)
 	if n != 0 {
 		t.Fatalf("redrove %d of none", n)
@@ -182,7 +182,7 @@ func testStateOf(t *testing.T, s *suite) {
 	must(t, d.Ack(t.Context(), l[0]))
 	wantState(t, d, sub, 29, jobqueue.Ended)
 	wantState(t, d, sub, 30, jobqueue.Pending)
-	must(t, d.Retry(t.Context(), l[2], s.now, ""))
+	must(t, d.Retry(t.Context(), l[2], s.now, 1, ""))
 	wantState(t, d, sub, 30, jobqueue.Pending)
 	must(t, d.Bury(t.Context(), s.leaseOffsets(t, d, 1, 30)[0], 1, ""))
 	wantState(t, d, sub, 29, jobqueue.Ended)
@@ -246,7 +246,7 @@ func testReopen(t *testing.T, s *suite) {
 	l := s.leaseOffsets(t, d, 5, 1, 2, 3, 4, 5)
 	must(t, d.Ack(t.Context(), l[0]))
 	must(t, d.Bury(t.Context(), l[1], 7, "dead"))
-	must(t, d.Retry(t.Context(), l[2], s.now, "again"))
+	must(t, d.Retry(t.Context(), l[2], s.now, 1, "again"))
 	must(t, d.Ack(t.Context(), l[4]))
 	d = s.Reopen(t, d)
 	t.Cleanup(func() { must(t, d.Close()) })

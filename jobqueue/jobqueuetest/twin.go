@@ -1,7 +1,9 @@
 package jobqueuetest
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,12 +33,14 @@ func testTwin(t *testing.T, s *suite) {
 			},
 			"retry": func(r *rapid.T) {
 				at := w.now.Add(time.Duration(rapid.IntRange(-1, 5).Draw(r, "seconds")) * time.Second)
-				w.answer(r, func(d jobqueue.Driver, l jobqueue.Lease) error { return d.Retry(t.Context(), l, at, at.String()) })
+				w.answer(r, func(d jobqueue.Driver, l jobqueue.Lease) error { return d.Retry(t.Context(), l, at, 1, at.String()) })
 			},
 			"bury": func(r *rapid.T) {
 				w.answer(r, func(d jobqueue.Driver, l jobqueue.Lease) error { return d.Bury(t.Context(), l, 1, "dead") })
 			},
 			"redrive": w.redrive,
+			"drop":    w.drop,
+			"erase":   w.erase,
 			"reopen": func(r *rapid.T) {
 				// A plain queue cannot forget its leases, so there must be none.
 				if s.Reopen == nil || w.plain.Stats().Leased > 0 || !w.plain.NextVisible().IsZero() {
@@ -44,6 +48,10 @@ func testTwin(t *testing.T, s *suite) {
 				}
 				w.real = s.Reopen(scope, w.real)
 				w.sayEmitted()
+				for _, d := range []jobqueue.Driver{w.real, w.plain} { // those whose delay is over
+					_, err := d.Lease(t.Context(), w.now, visible, 0)
+					must(r, err)
+				}
 			},
 			"": w.compare,
 		})
@@ -84,6 +92,13 @@ func (w *twins) enqueue(r *rapid.T) {
 		through += freshet.Offset(rapid.IntRange(0, 2).Draw(r, "gap"))
 		if o := through; o > 0 {
 			jobs = append(jobs, makeJob(sub, o-min(o-1, freshet.Offset(rapid.IntRange(0, 2).Draw(r, "back")))))
+		}
+	}
+	priority := freshet.Priority(rapid.IntRange(-1, 1).Draw(r, "priority"))
+	for i := range jobs {
+		jobs[i].Priority = priority
+		if rapid.Bool().Draw(r, "delayed") {
+			jobs[i].NotBefore = freshet.TimestampOf(w.now.Add(time.Duration(rapid.IntRange(0, 8).Draw(r, "delay")) * time.Second))
 		}
 	}
 	w.heads[p] = through
@@ -131,13 +146,62 @@ func (w *twins) redrive(r *rapid.T) {
 			ids = append(ids, l.Job.ID)
 		}
 	}
-	a, err := w.real.Redrive(r.Context(), ids)
+	a, err := w.real.Redrive(r.Context(), ids, 0)
 	must(r, err)
-	b, err := w.plain.Redrive(r.Context(), ids)
+	b, err := w.plain.Redrive(r.Context(), ids, 0)
 	must(r, err)
 	if a != b {
 		r.Fatalf("redrove %d, want %d", a, b)
 	}
+}
+
+func (w *twins) drop(r *rapid.T) {
+	letters, err := w.plain.DeadLetters(r.Context(), "", 2)
+	must(r, err)
+	var ids []freshet.JobID
+	for _, l := range letters {
+		ids = append(ids, l.Job.ID)
+	}
+	w.same(r, "dropped", func(d jobqueue.Driver) (int, error) { return d.Drop(r.Context(), ids) })
+}
+
+func (w *twins) erase(r *rapid.T) {
+	if !rapid.SampledFrom([]bool{true, false, false, false}).Draw(r, "really") {
+		r.Skip()
+	}
+	e := subject(rapid.IntRange(0, twinSubjects-1).Draw(r, "subject")).Entity
+	w.same(r, "erased", func(d jobqueue.Driver) (int, error) { return d.Erase(r.Context(), e) })
+}
+
+func (w *twins) same(r *rapid.T, what string, do func(jobqueue.Driver) (int, error)) {
+	a, err := do(w.real)
+	must(r, err)
+	b, err := do(w.plain)
+	must(r, err)
+	if a != b {
+		r.Fatalf("%s %d, want %d", what, a, b)
+	}
+}
+
+// jobs are all that a queue lists, and what it finds of each.
+func (w *twins) jobs(r *rapid.T, d jobqueue.Driver) string {
+	var text string
+	for _, leased := range []bool{false, true} {
+		var all []jobqueue.Info
+		for after := ""; ; {
+			some, next, err := d.List(r.Context(), leased, after, 2)
+			must(r, err)
+			all = append(all, some...)
+			if after = next; next == "" {
+				break
+			}
+		}
+		slices.SortFunc(all, func(a, b jobqueue.Info) int { return strings.Compare(string(a.Job.ID), string(b.Job.ID)) })
+		for _, x := range all {
+			text += fmt.Sprintf("%+v\n", x)
+		}
+	}
+	return text
 }
 
 // sayEmitted tells a reopened queue how far the events had made their jobs, as a partition's owner does.
@@ -153,6 +217,9 @@ func (w *twins) compare(r *rapid.T) {
 	}
 	if a, b := w.real.NextVisible(), w.plain.NextVisible(); !a.Equal(b) {
 		r.Fatalf("next visible %v, want %v", a, b)
+	}
+	if a, b := w.jobs(r, w.real), w.jobs(r, w.plain); a != b {
+		r.Fatalf("jobs\n%swant\n%s", a, b)
 	}
 	a, err := w.real.DeadLetters(r.Context(), "", 100)
 	must(r, err)

@@ -17,11 +17,20 @@ type job struct {
 	token      uint64
 	at         time.Time // when it becomes visible, while it is hidden
 	lastError  string
+	failures   []jobqueue.Failure
 	superseded freshet.Offset // the first newer job of the same subject that was acknowledged; 0 if none was
 	reason     string         // of a dead letter
 	buriedAt   freshet.Timestamp
 	heap       *heap // the one that holds it
 	index      int   // its place there
+}
+
+// before tells whether a is leased before b.
+func before(a, b *job) bool {
+	if a.Priority != b.Priority {
+		return a.Priority > b.Priority
+	}
+	return a.sequence < b.sequence
 }
 
 func subjectOf(j *job) jobqueue.Subject {

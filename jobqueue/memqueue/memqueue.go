@@ -20,7 +20,7 @@ type Queue struct {
 	lanes    [freshet.Partitions]lane
 	jobs     map[freshet.JobID]*job      // queued and leased
 	dead     map[freshet.JobID]*job      // dead letters
-	subjects map[jobqueue.Subject][]*job // both, by Cause.Offset
+	subjects map[jobqueue.Subject][]*job // both, by Since
 	visible  heap                        // by sequence
 	hidden   heap                        // by the moment they become visible: leased, or waiting for a retry
 	leased   int
@@ -43,7 +43,7 @@ func New() *Queue {
 		jobs:     make(map[freshet.JobID]*job),
 		dead:     make(map[freshet.JobID]*job),
 		subjects: make(map[jobqueue.Subject][]*job),
-		visible:  heap{less: func(a, b *job) bool { return a.sequence < b.sequence }},
+		visible:  heap{less: before},
 		hidden:   heap{less: func(a, b *job) bool { return a.at.Before(b.at) }},
 	}
 }
@@ -59,14 +59,53 @@ func (q *Queue) Enqueue(ctx context.Context, partition freshet.Partition, epoch 
 		return freshet.Errorf(freshet.PreconditionFailed, "partition %d: epoch %d is over, its owner is of epoch %d", partition, epoch, l.epoch)
 	}
 	l.epoch = epoch
+	ids := map[freshet.JobID]bool{} // of this call
 	for _, j := range jobs {
-		if j.Cause.Offset > l.emitted && q.jobs[j.ID] == nil && q.dead[j.ID] == nil {
-			q.add(&job{Job: j})
+		if j.Cause.Offset <= l.emitted || q.jobs[j.ID] != nil || q.dead[j.ID] != nil || ids[j.ID] {
+			continue
 		}
+		ids[j.ID] = true
+		if earlier := q.waiting(&j); earlier != nil {
+			q.replace(earlier, j)
+			continue
+		}
+		q.add(&job{Job: j})
 	}
 	l.emitted = max(l.emitted, through)
 	q.change()
 	return nil
+}
+
+// waiting is the job that j takes the place of; nil if there is none.
+func (q *Queue) waiting(j *freshet.Job) *job {
+	if j.NotBefore == 0 {
+		return nil
+	}
+	var last *job
+	for _, a := range q.subjects[jobqueue.Subject{Pipeline: j.Pipeline, Entity: j.Entity}] {
+		if q.jobs[a.ID] == a && a.NotBefore != 0 && a.attempt == 0 && a.superseded == 0 {
+			last = a
+		}
+	}
+	if last != nil && last.Priority != j.Priority {
+		return nil
+	}
+	return last
+}
+
+// replace makes one job of two.
+func (q *Queue) replace(earlier *job, later freshet.Job) {
+	merged := later
+	if earlier.Cause.Offset > later.Cause.Offset {
+		merged = earlier.Job
+	}
+	merged.First = min(earlier.Since(), later.Since())
+	merged.NotBefore, merged.EnqueuedAt = earlier.NotBefore, earlier.EnqueuedAt
+	delete(q.jobs, earlier.ID)
+	q.unlist(earlier)
+	earlier.Job = merged
+	q.jobs[earlier.ID] = earlier
+	q.list(earlier)
 }
 
 // add puts j at the end of the queue.
@@ -74,9 +113,19 @@ func (q *Queue) add(j *job) {
 	q.sequence++
 	j.sequence = q.sequence
 	q.jobs[j.ID] = j
-	q.visible.push(j)
+	if j.NotBefore != 0 {
+		j.at = j.NotBefore.Time()
+		q.hidden.push(j)
+	} else {
+		q.visible.push(j)
+	}
+	q.list(j)
+}
+
+// list puts j into its subject's list.
+func (q *Queue) list(j *job) {
 	s := subjectOf(j)
-	i, _ := slices.BinarySearchFunc(q.subjects[s], j.Cause.Offset, func(a *job, o freshet.Offset) int { return cmp.Compare(a.Cause.Offset, o) })
+	i, _ := slices.BinarySearchFunc(q.subjects[s], j.Since(), func(a *job, o freshet.Offset) int { return cmp.Compare(a.Since(), o) })
 	q.subjects[s] = slices.Insert(q.subjects[s], i, j)
 }
 
@@ -131,9 +180,9 @@ func (q *Queue) Ack(ctx context.Context, l jobqueue.Lease) error {
 	}
 	defer q.mu.Unlock()
 	q.end(j)
-	q.forget(j)
+	q.unlist(j)
 	for _, older := range q.subjects[subjectOf(j)] {
-		if older.Cause.Offset >= j.Cause.Offset {
+		if older.Since() >= j.Cause.Offset {
 			break
 		}
 		if older.superseded == 0 || older.superseded > j.Cause.Offset {
@@ -144,7 +193,7 @@ func (q *Queue) Ack(ctx context.Context, l jobqueue.Lease) error {
 }
 
 // Retry implements jobqueue.Driver.
-func (q *Queue) Retry(ctx context.Context, l jobqueue.Lease, visible time.Time, reason string) error {
+func (q *Queue) Retry(ctx context.Context, l jobqueue.Lease, visible time.Time, at freshet.Timestamp, reason string) error {
 	j, err := q.answer(ctx, l)
 	if err != nil {
 		return err
@@ -153,6 +202,7 @@ func (q *Queue) Retry(ctx context.Context, l jobqueue.Lease, visible time.Time, 
 	j.heap.remove(j)
 	q.leased--
 	j.leased, j.token, j.at, j.lastError = false, 0, visible, reason
+	j.failures = jobqueue.AppendFailure(j.failures, jobqueue.Failure{At: at, Error: reason})
 	q.hidden.push(j)
 	return nil
 }
@@ -166,6 +216,7 @@ func (q *Queue) Bury(ctx context.Context, l jobqueue.Lease, at freshet.Timestamp
 	defer q.mu.Unlock()
 	q.end(j)
 	j.reason, j.buriedAt = reason, at
+	j.failures = jobqueue.AppendFailure(j.failures, jobqueue.Failure{At: at, Error: reason})
 	q.dead[j.ID] = j
 	return nil
 }
@@ -192,8 +243,8 @@ func (q *Queue) end(j *job) {
 	delete(q.jobs, j.ID)
 }
 
-// forget takes j off its subject's list.
-func (q *Queue) forget(j *job) {
+// unlist takes j off its subject's list.
+func (q *Queue) unlist(j *job) {
 	s := subjectOf(j)
 	i := slices.Index(q.subjects[s], j)
 	q.subjects[s] = slices.Delete(q.subjects[s], i, i+1)
@@ -212,7 +263,7 @@ func (q *Queue) StateOf(ctx context.Context, s jobqueue.Subject, through freshet
 	state := jobqueue.Ended
 	for _, j := range q.subjects[s] {
 		switch {
-		case j.Cause.Partition != partition || j.Cause.Offset > through:
+		case j.Cause.Partition != partition || j.Since() > through:
 		case q.dead[j.ID] == nil:
 			return jobqueue.Pending, nil
 		case j.superseded == 0 || j.superseded > through:
@@ -239,7 +290,7 @@ func (q *Queue) DeadLetters(ctx context.Context, after freshet.JobID, limit int)
 }
 
 // Redrive implements jobqueue.Driver.
-func (q *Queue) Redrive(ctx context.Context, ids []freshet.JobID) (int, error) {
+func (q *Queue) Redrive(ctx context.Context, ids []freshet.JobID, at freshet.Timestamp) (int, error) {
 	if err := q.enter(ctx); err != nil {
 		return 0, err
 	}
@@ -251,8 +302,13 @@ func (q *Queue) Redrive(ctx context.Context, ids []freshet.JobID) (int, error) {
 			continue
 		}
 		delete(q.dead, id)
-		q.forget(j)
-		q.add(&job{Job: j.Job, superseded: j.superseded})
+		q.unlist(j)
+		again := &job{Job: j.Job, superseded: j.superseded}
+		again.NotBefore = 0
+		if at != 0 {
+			again.EnqueuedAt = at
+		}
+		q.add(again)
 		n++
 	}
 	q.change()
@@ -284,14 +340,16 @@ func (q *Queue) Stats() jobqueue.Stats {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	s := jobqueue.Stats{Queued: len(q.jobs) - q.leased, Leased: q.leased, Dead: len(q.dead)}
-	oldest := q.visible.first()
-	for _, j := range q.hidden.jobs { // few: what workers have, and what failed lately
-		if oldest == nil || j.sequence < oldest.sequence {
-			oldest = j
+	oldest := map[freshet.Priority]*job{} // by sequence
+	for _, j := range q.jobs {
+		if o := oldest[j.Priority]; o == nil || j.sequence < o.sequence {
+			oldest[j.Priority] = j
 		}
 	}
-	if oldest != nil {
-		s.Oldest = oldest.EnqueuedAt.Time()
+	for _, j := range oldest {
+		if at := j.EnqueuedAt.Time(); s.Oldest.IsZero() || at.Before(s.Oldest) {
+			s.Oldest = at
+		}
 	}
 	return s
 }
