@@ -34,6 +34,10 @@ func newFakeServer() *fakeServer {
 	mux.HandleFunc("GET /v1/features/{view}", f.features)
 	mux.HandleFunc("GET /v1/entities/{kind}/{key}/predictions/{pipeline}", f.prediction)
 	mux.HandleFunc("GET /v1/status", f.status)
+	mux.HandleFunc("GET /v1/jobs", f.jobs)
+	mux.HandleFunc("GET /v1/jobs/{id}", f.job)
+	mux.HandleFunc("POST /v1/dead-letters/redrive", f.letters)
+	mux.HandleFunc("DELETE /v1/dead-letters", f.letters)
 	mux.HandleFunc("POST /v1/models/{name}/versions", f.publish)
 	mux.HandleFunc("GET /v1/models", f.models)
 	mux.HandleFunc("GET /v1/models/{name}", f.model)
@@ -178,4 +182,41 @@ func (f *fakeServer) prediction(w http.ResponseWriter, r *http.Request) {
 		`"release":"r12","model":"ranker@7","event_id":"e1","offset":{"partition":3,"offset":9120},`+
 		`"event_time":"2025-03-03T12:00:00.000Z","created_at":"2025-03-03T12:00:00.002Z",`+
 		`"expires_at":"2025-03-04T12:00:00.000Z","fallback":false%s}`, r.PathValue("key"), inputs[0], inputs[1], stale)
+}
+
+const fakeJob = `{"id":"today-3-9120","state":"dead","pipeline":"today","entity":{"kind":"user","key":"u1"},"event_id":"e1",
+"event_time":"2025-03-03T12:00:00.000Z","offset":{"partition":3,"offset":9120},"first_offset":9100,"priority":"high","enqueued_at":"2025-03-03T12:00:01.000Z",
+"attempts":2,"errors":[{"at":"2025-03-03T12:00:02.000Z","error":"no model"},{"error":"still none"}],"error":"still none","ended_at":"2025-03-03T12:00:03.000Z"}`
+
+// jobs has two pages of dead ones.
+func (f *fakeServer) jobs(w http.ResponseWriter, r *http.Request) {
+	switch q := r.URL.Query(); {
+	case q.Get("state") != "dead":
+		fmt.Fprint(w, `{"jobs":[]}`)
+	case q.Get("after") == "":
+		fmt.Fprintf(w, `{"jobs":[%s],"next":"x"}`, fakeJob)
+	default:
+		fmt.Fprintf(w, `{"jobs":[%s]}`, strings.ReplaceAll(fakeJob, "9120", "9121"))
+	}
+}
+
+func (f *fakeServer) job(w http.ResponseWriter, r *http.Request) {
+	if r.PathValue("id") != "today-3-9120" {
+		problem(w, 404, freshet.NotFound, "", "job: none is outstanding or a dead letter")
+		return
+	}
+	fmt.Fprint(w, fakeJob)
+}
+
+func (f *fakeServer) letters(w http.ResponseWriter, r *http.Request) {
+	var chosen struct {
+		IDs []string
+		All bool
+	}
+	json.NewDecoder(r.Body).Decode(&chosen)
+	n := len(chosen.IDs)
+	if chosen.All {
+		n = 7
+	}
+	fmt.Fprintf(w, `{"redriven":%d,"dropped":%d}`, n, n)
 }

@@ -23,6 +23,9 @@ type tree struct {
 
 	Status statusCommand `cmd:"" group:"use" help:"Say how a server is: ready or not, what waits, how much it remembers."`
 
+	Jobs        jobsCommand        `cmd:"" group:"use" help:"List predictions to make, or show what became of one."`
+	DeadLetters deadLettersCommand `cmd:"" group:"use" help:"List, redrive or drop jobs that ended without a prediction."`
+
 	Publish publishCommand `cmd:"" group:"use" help:"Make a model a version in the registry: a folder, a file, an archive, or one of MLflow."`
 	Models  modelsCommand  `cmd:"" group:"use" help:"List models, or compare the versions of one."`
 	Alias   aliasCommand   `cmd:"" group:"use" help:"Point an alias at a version of a model."`

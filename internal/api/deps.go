@@ -55,6 +55,10 @@ type Values interface {
 type Jobs interface {
 	Wait(ctx context.Context, s jobqueue.Subject, through freshet.Offset) (jobqueue.State, error)
 	DeadLetters(ctx context.Context, after freshet.JobID, limit int) ([]jobqueue.DeadLetter, error)
+	Redrive(ctx context.Context, ids []freshet.JobID) (int, error)
+	Drop(ctx context.Context, ids []freshet.JobID) (int, error)
+	List(ctx context.Context, status jobqueue.Status, after string, limit int) (jobs []jobqueue.Info, next string, err error)
+	Find(ctx context.Context, id freshet.JobID) (jobqueue.Info, error)
 	Stats() jobqueue.Stats
 	Full() bool
 }

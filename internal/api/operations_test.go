@@ -224,3 +224,61 @@ func TestMetricsCountEventsAndRequests(t *testing.T) {
 		t.Error("a user id is a label")
 	}
 }
+
+// TestJobPages: jobs of each state, one job with its attempts, and what can be done with dead letters.
+func TestJobPages(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Options{})
+	ctx := t.Context()
+	var jobs []freshet.Job
+	p := freshet.PartitionOf("u9")
+	for o := range freshet.Offset(4) {
+		cause := freshet.Place{Partition: p, Offset: o + 1}
+		jobs = append(jobs, freshet.Job{ID: freshet.MakeJobID("today", cause), Pipeline: "today", Entity: freshet.Entity{Kind: "user", Key: "u9"}, EventID: "e", EventTime: now, Cause: cause})
+	}
+	jobs[3].Priority, jobs[0].First = freshet.LowPriority, 1
+	if err := r.jobs.Enqueue(ctx, p, 1, 4, jobs); err != nil {
+		t.Fatal(err)
+	}
+	l, err := r.jobs.Lease(ctx, 3)
+	if err != nil || len(l) != 3 {
+		t.Fatal(l, err)
+	}
+	if err := r.jobs.Ack(ctx, l[0]); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.jobs.Fail(ctx, l[1], freshet.Errorf(freshet.NotFound, "gone")); err != nil {
+		t.Fatal(err)
+	}
+	for state, want := range map[string]string{"queued": string(jobs[3].ID), "leased": string(jobs[2].ID), "done": string(jobs[0].ID), "dead": string(jobs[1].ID)} {
+		page := decodeAnswer[struct {
+			Jobs []struct{ ID, State string }
+		}](t, r.get("/v1/jobs?state="+state))
+		if len(page.Jobs) != 1 || page.Jobs[0].ID != want || page.Jobs[0].State != state {
+			t.Errorf("%s: %+v, want %s", state, page.Jobs, want)
+		}
+		if a := r.get("/v1/jobs/" + want); a.status != 200 || !strings.Contains(string(a.body), `"state":"`+state+`"`) {
+			t.Errorf("%s: %s", want, a.body)
+		}
+	}
+	if a := r.get("/v1/jobs/" + string(jobs[1].ID)); !strings.Contains(string(a.body), `"error":"gone"}]`) {
+		t.Errorf("a dead letter: %s", a.body)
+	}
+	if a := r.get("/v1/jobs/today-1-1"); a.problem(t).Code != freshet.NotFound {
+		t.Errorf("no such job: %s", a.body)
+	}
+	if a := r.get("/v1/jobs?state=some"); a.problem(t).Field != "state" {
+		t.Errorf("no such state: %s", a.body)
+	}
+	for body, field := range map[string]string{`{}`: "ids", `{"ids":[],"all":true}`: "ids"} {
+		if a := r.post("/v1/dead-letters/redrive", body); a.problem(t).Field != field {
+			t.Errorf("%s: %s", body, a.body)
+		}
+	}
+	if a := r.post("/v1/dead-letters/redrive", `{"all":true}`); string(a.body) != "{\"redriven\":1}\n" && string(a.body) != `{"redriven":1}` {
+		t.Errorf("redrive: %s", a.body)
+	}
+	if a := r.send("DELETE", "/v1/dead-letters", `{"ids":["x"]}`); a.status != 200 || !strings.Contains(string(a.body), `"dropped":0`) {
+		t.Errorf("drop: %s", a.body)
+	}
+}

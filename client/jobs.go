@@ -1,0 +1,90 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/freshet-ml/freshet"
+)
+
+// Job is one prediction to make, and what became of it.
+type Job struct {
+	ID       freshet.JobID        `json:"id"`
+	State    string               `json:"state"` // queued, leased, done or dead
+	Pipeline freshet.PipelineName `json:"pipeline"`
+	Entity   struct {
+		Kind freshet.EntityKind `json:"kind"`
+		Key  freshet.Key        `json:"key"`
+	} `json:"entity"`
+	EventID     freshet.EventID    `json:"event_id"`
+	EventTime   freshet.Timestamp  `json:"event_time"`
+	Offset      freshet.Place      `json:"offset"`
+	FirstOffset freshet.Offset     `json:"first_offset,omitempty"` // where its events begin, if debounce has joined several
+	Priority    string             `json:"priority,omitempty"`     // high or low; "" if normal
+	EnqueuedAt  freshet.Timestamp  `json:"enqueued_at"`
+	Attempts    int                `json:"attempts"`
+	Errors      []JobError         `json:"errors,omitempty"` // of attempts, the oldest first
+	Error       string             `json:"error,omitempty"`  // the last one, or why it is dead
+	Until       *freshet.Timestamp `json:"until,omitempty"`
+	EndedAt     *freshet.Timestamp `json:"ended_at,omitempty"`
+}
+
+// JobError is the error of one attempt.
+type JobError struct {
+	At    *freshet.Timestamp `json:"at,omitempty"`
+	Error string             `json:"error"`
+}
+
+// Jobs lists jobs of a state (queued, leased, done or dead), a page of up to limit (0: 100) after the next of the page before.
+// next is "" at the end.
+func (c *Client) Jobs(ctx context.Context, state, after string, limit int) (jobs []Job, next string, err error) {
+	q := url.Values{"state": {state}}
+	if after != "" {
+		q.Set("after", after)
+	}
+	if limit > 0 {
+		q.Set("limit", strconv.Itoa(limit))
+	}
+	var page struct {
+		Jobs []Job
+		Next string
+	}
+	err = c.call(ctx, request{method: http.MethodGet, path: "/v1/jobs", query: q}, &page)
+	return page.Jobs, page.Next, err
+}
+
+// Job is one job. Returns NotFound if there is none, or it was done too long ago.
+func (c *Client) Job(ctx context.Context, id freshet.JobID) (Job, error) {
+	var j Job
+	err := c.call(ctx, request{method: http.MethodGet, path: "/v1/jobs/" + segment(string(id))}, &j)
+	return j, err
+}
+
+// RedriveDeadLetters puts dead letters back into the queue, all if ids is nil, and tells how many there were.
+func (c *Client) RedriveDeadLetters(ctx context.Context, ids []freshet.JobID) (int, error) {
+	var answer struct{ Redriven int }
+	err := c.onLetters(ctx, http.MethodPost, "/v1/dead-letters/redrive", ids, &answer)
+	return answer.Redriven, err
+}
+
+// DropDeadLetters forgets dead letters, all if ids is nil, and tells how many there were.
+func (c *Client) DropDeadLetters(ctx context.Context, ids []freshet.JobID) (int, error) {
+	var answer struct{ Dropped int }
+	err := c.onLetters(ctx, http.MethodDelete, "/v1/dead-letters", ids, &answer)
+	return answer.Dropped, err
+}
+
+func (c *Client) onLetters(ctx context.Context, method, path string, ids []freshet.JobID, answer any) error {
+	chosen := struct {
+		IDs []freshet.JobID `json:"ids,omitempty"`
+		All bool            `json:"all,omitempty"`
+	}{ids, ids == nil}
+	body, err := json.Marshal(chosen)
+	if err != nil {
+		return freshet.Errorf(freshet.InvalidArgument, "%s %s: %w", method, path, err)
+	}
+	return c.call(ctx, request{method: method, path: path, contentType: "application/json", body: body}, answer)
+}
