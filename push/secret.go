@@ -100,8 +100,9 @@ func Resolve(text string, env func(string) (string, bool)) (Secret, error) {
 
 // Variable is the name in "${NAME}"; ok is false for any other text.
 func Variable(text string) (name string, ok bool) {
-	name, ok = strings.CutPrefix(text, "${")
-	if name, ok = strings.CutSuffix(name, "}"); !ok || name == "" || !strings.HasPrefix(text, "${") {
+	inner, begins := strings.CutPrefix(text, "${")
+	name, ends := strings.CutSuffix(inner, "}")
+	if !begins || !ends || name == "" {
 		return "", false
 	}
 	for i, c := range name {
