@@ -2,14 +2,11 @@ package clients_test
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"io"
 	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -26,19 +23,9 @@ const (
 	vapidKey   = "yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw"
 )
 
-// modules is the folder with the npm packages.
-var modules = sync.OnceValues(func() (string, error) {
-	var problems strings.Builder
-	cmd := exec.Command("sh", "push/modules.sh")
-	cmd.Stderr = &problems
-	out, err := cmd.Output()
-	if err != nil {
-		return "", &environmentError{err, problems.String()}
-	}
-	return string(bytes.TrimSpace(out)), nil
-})
+var pushModules = sync.OnceValues(func() (string, error) { return modules("push") })
 
-// receivers are the receivers of push/receivers.cjs.
+// receivers are the receivers of push_receivers.js.
 type receivers struct {
 	WebPush, Webhook string
 	lines            *bufio.Scanner
@@ -46,14 +33,8 @@ type receivers struct {
 
 func startReceivers(t *testing.T) *receivers {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("needs Node.js and npm packages")
-	}
-	folder, err := modules()
-	if err != nil {
-		t.Skipf("no npm packages for the push tests (test/clients/push/modules.sh installs them): %v", err)
-	}
-	cmd := exec.CommandContext(t.Context(), "node", filepath.Join(folder, "receivers.cjs"), hookSecret)
+	cmd := nodeCommand(t, pushModules, "push_receivers.js")
+	cmd.Args = append(cmd.Args, hookSecret)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
