@@ -21,6 +21,8 @@ type serveCommand struct {
 
 	DefaultModel string `placeholder:"NAME" help:"The model that answers POST /invocations (default: the only one there is)."`
 
+	AllowOrigin []string `placeholder:"ORIGIN" help:"A web app whose pages may call the API, such as https://app.example.com; * is every one. May be given again (default: none)."`
+
 	Profiles string `placeholder:"ADDR" help:"A loopback host:port for Go's runtime profiles (default: none)."`
 
 	IdleTimeout time.Duration `placeholder:"TIME" help:"Without an event for so long a partition's watermark goes on with the clock (default 1m)."`
@@ -133,6 +135,7 @@ func (c *serveCommand) options(sh *shell) server.Options {
 		o.LogRetention = -1 // the server's way to say: keep all
 	}
 	o.API.DefaultModel = c.DefaultModel
+	o.API.AllowedOrigins = c.AllowOrigin
 	o.API.MaxBody = int64(c.MaxBody)
 	o.API.MaxUnpacked = int64(c.MaxUnpacked)
 	o.API.MaxArtifact = int64(c.MaxArtifact)

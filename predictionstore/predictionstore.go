@@ -23,6 +23,9 @@ type Driver interface {
 	List(ctx context.Context, e freshet.Entity) ([]freshet.Prediction, error)
 	// Delete forgets all predictions of e.
 	Delete(ctx context.Context, e freshet.Entity) error
+	// Sweep removes predictions that expired before a moment: it looks at up to limit predictions behind the place from (nil for
+	// the start), and returns the place to go on from, nil at the end. It may be called beside Put.
+	Sweep(ctx context.Context, before freshet.Timestamp, from []byte, limit int) (next []byte, removed int, err error)
 	// Close ends all use: later calls answer Unavailable. Closing twice is no error.
 	Close() error
 }

@@ -31,14 +31,15 @@ type Stats struct {
 	Older   uint64 // predictions that were put and not kept, because a newer one was there
 	Found   uint64 // predictions that were returned
 	Expired uint64 // predictions that were there and not returned
+	Swept   uint64 // predictions that were removed because they had expired
 	Missing uint64 // calls of Get and GetExplained that found nothing to return, for either reason
 }
 
 // Store is the portable type in front of a Driver. All methods may be called concurrently.
 type Store struct {
-	d                                      Driver
-	now                                    func() time.Time
-	stored, older, found, expired, missing atomic.Uint64
+	d                                             Driver
+	now                                           func() time.Time
+	stored, older, found, expired, missing, swept atomic.Uint64
 }
 
 // New makes a Store of a driver, which it closes at its own Close. A nil o means defaults.
@@ -134,6 +135,7 @@ func (s *Store) Stats() Stats {
 		Found:   s.found.Load(),
 		Expired: s.expired.Load(),
 		Missing: s.missing.Load(),
+		Swept:   s.swept.Load(),
 	}
 }
 

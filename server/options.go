@@ -83,6 +83,9 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Data == "" {
 		return o, freshet.FieldErrorf(freshet.InvalidArgument, "data", "no data folder: name one with --data")
 	}
+	if err := o.API.Validate(); err != nil {
+		return o, err
+	}
 	if o.Listen == "" {
 		o.Listen = "127.0.0.1:8787"
 	}

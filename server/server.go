@@ -250,7 +250,7 @@ func (s *Server) Run(ctx context.Context) error {
 	orchestration := &part{name: "orchestration", run: s.orchestrator.Run}
 	door := &part{name: "door", run: func(ctx context.Context) error { return s.api.Serve(ctx, s.listener) }}
 	parts := []*part{receiver, orchestration, door, {name: "sweep", run: s.sweeper.Run}}
-	parts = append(parts, &part{name: "dead letters", run: s.jobs.Run})
+	parts = append(parts, &part{name: "dead letters", run: s.jobs.Run}, &part{name: "expired predictions", run: s.predictions.Run})
 	if s.o.CheckEvery >= 0 {
 		parts = append(parts, &part{name: "continuous check", run: s.checker.Run})
 	}

@@ -53,6 +53,7 @@ func New(deps Deps, o Options) *API {
 	deps.check()
 	deps = deps.withDefaults()
 	a := &API{deps: deps, o: o.withDefaults(), started: deps.Now(), origins: http.NewCrossOriginProtection()}
+	trust(a.origins, &a.o)
 	a.draining, a.drain = context.WithCancel(context.Background())
 	a.metrics = newMetrics(deps.Metrics)
 	a.scrape = telemetry.Handler(deps.Metrics, deps.Logger)

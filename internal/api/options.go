@@ -38,6 +38,10 @@ type Options struct {
 	// such files.
 	Scratch string
 
+	// AllowedOrigins are the web apps whose pages may call the API from a browser, such as "https://app.example.com"; "*"
+	// allows all. None by default: then no page of another origin can.
+	AllowedOrigins []string
+
 	TLS *tls.Config // nil: HTTP in clear
 }
 
@@ -79,5 +83,5 @@ func (o Options) Validate() error {
 			return freshet.FieldErrorf(freshet.InvalidArgument, n.name, "%s: expected a positive value, or 0 for the default", n.name)
 		}
 	}
-	return nil
+	return checkOrigins(o.AllowedOrigins)
 }

@@ -78,7 +78,7 @@ func (a *API) getPredictions(w *response, r *http.Request) error {
 		b = append(b, `,"stale":true`...)
 	}
 	*out = append(b, '}')
-	w.json(http.StatusOK, *out)
+	w.tagged(r, *out)
 	return nil
 }
 
@@ -123,7 +123,10 @@ func (a *API) getPrediction(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	a.answerPrediction(w, &p, spec, marks{stale: stale[0], explain: explain})
+	out := a.buffer()
+	defer a.returnBuffer(out)
+	*out = appendPrediction((*out)[:0], &p, spec, marks{stale: stale[0], explain: explain})
+	w.tagged(r, *out)
 	return nil
 }
 

@@ -142,3 +142,25 @@ func clone(p freshet.Prediction) freshet.Prediction {
 	p.Explanation = &x
 	return p
 }
+
+// Sweep implements predictionstore.Driver, in one step.
+func (s *Store) Sweep(ctx context.Context, before freshet.Timestamp, _ []byte, _ int) ([]byte, int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.usable(ctx); err != nil {
+		return nil, 0, err
+	}
+	removed := 0
+	for e, all := range s.entities {
+		for name, k := range all {
+			if at := k.prediction.ExpiresAt; at != 0 && at < before {
+				delete(all, name)
+				removed++
+			}
+		}
+		if len(all) == 0 {
+			delete(s.entities, e)
+		}
+	}
+	return nil, removed, nil
+}

@@ -40,6 +40,7 @@ func Run(t *testing.T, h Harness) {
 		{"Keys", testKeys},
 		{"Delete", testDelete},
 		{"Expired", testExpired},
+		{"Sweep", testSweep},
 		{"Reopen", testReopen},
 		{"Context", testContext},
 		{"Close", testClose},
@@ -456,5 +457,41 @@ func calls(d predictionstore.Driver) map[string]func(context.Context) error {
 			return err
 		},
 		"Delete": func(ctx context.Context) error { return d.Delete(ctx, user) },
+	}
+}
+
+// testSweep removes what expired before a moment, step by step, and nothing else.
+func testSweep(t *testing.T, h Harness) {
+	d := open(t, h)
+	const moment = 1_000_000
+	for i, expires := range []freshet.Timestamp{0, moment - 1, moment, moment + 1, 1} {
+		for _, key := range []freshet.Key{"u1", "u\x001", "u\x00\x01"} {
+			p := prediction(1)
+			p.Entity.Key, p.Pipeline, p.ExpiresAt = key, freshet.PipelineName(fmt.Sprint("p", i)), expires
+			put(t, d, p, true)
+		}
+	}
+	removed := 0
+	for from, steps := []byte(nil), 0; ; steps++ {
+		next, n, err := d.Sweep(t.Context(), moment, from, 2)
+		must(t, err)
+		removed += n
+		if from = next; next == nil || steps > 100 {
+			break
+		}
+	}
+	if removed != 6 {
+		t.Errorf("%d removed, want 6", removed)
+	}
+	for _, key := range []freshet.Key{"u1", "u\x001", "u\x00\x01"} {
+		list, err := d.List(t.Context(), freshet.Entity{Kind: user.Kind, Key: key})
+		must(t, err)
+		var left []freshet.PipelineName
+		for _, p := range list {
+			left = append(left, p.Pipeline)
+		}
+		if !slices.Equal(left, []freshet.PipelineName{"p0", "p2", "p3"}) {
+			t.Errorf("%q: %v are left", key, left)
+		}
 	}
 }
