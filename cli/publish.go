@@ -14,6 +14,7 @@ import (
 	"github.com/freshet-ml/freshet/client"
 	"github.com/freshet-ml/freshet/internal/modelregistry"
 	"github.com/freshet-ml/freshet/modelruntime"
+	"github.com/freshet-ml/freshet/registry"
 )
 
 // publishCommand makes a model a version in a server's registry.
@@ -47,7 +48,13 @@ func (c *publishCommand) Run(ctx context.Context, sh *shell) error {
 	if err != nil {
 		return err
 	}
-	v, err := c.publish(ctx, sh, a)
+	if c.Name == "" {
+		err = checkDefaultName(a.name)
+	}
+	var v client.Published
+	if err == nil {
+		v, err = c.publish(ctx, sh, a)
+	}
 	if err := errors.Join(err, a.files.Close()); err != nil {
 		return err
 	}
@@ -104,6 +111,24 @@ func (c *publishCommand) artifact(ctx context.Context) (artifact, error) {
 		return a, freshet.Errorf("", "%s: %w", c.Model, err)
 	}
 	return a, nil
+}
+
+// checkDefaultName says how to name a model whose file or folder has a name that no model can have.
+func checkDefaultName(name string) error {
+	err := registry.CheckModelName(freshet.ModelName(name))
+	if err == nil {
+		return nil
+	}
+	good := strings.Trim(strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '_'
+	}, strings.ToLower(name)), "_0123456789")
+	if good = good[:min(len(good), 63)]; good == "" {
+		good = "ranker"
+	}
+	return freshet.FieldErrorf(freshet.InvalidArgument, "name", "%w; say how the model is called in the project, such as --name %s", err, good)
 }
 
 // archiveKind is the ending of a name that says it is an archive of a directory; "" for others.

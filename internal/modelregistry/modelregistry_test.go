@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -11,8 +13,12 @@ import (
 
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/internal/modelregistry"
+	"github.com/freshet-ml/freshet/internal/sharedtest"
 	"github.com/freshet-ml/freshet/modelruntime"
+	"github.com/freshet-ml/freshet/modelruntime/itemmodel"
 	"github.com/freshet-ml/freshet/modelruntime/linearmodel"
+	"github.com/freshet-ml/freshet/modelruntime/onnxmodel"
+	"github.com/freshet-ml/freshet/modelruntime/treemodel"
 	"github.com/freshet-ml/freshet/registry"
 	"github.com/freshet-ml/freshet/registry/memregistry"
 )
@@ -134,10 +140,13 @@ func TestGolden(t *testing.T) {
 		{"differ", "golden.json", `{"inputs":[[1,10],[1,11]],"outputs":[21,24]}`, freshet.Unprocessable, "row 1: the model answers 23 where 24 is expected"},
 		{"no answers", "golden.json", `{"inputs":[[1,10]]}`, "", "1 rows of golden.json run"},
 		{"too few answers", "golden.json", `{"inputs":[[1,10]],"outputs":[1,2]}`, freshet.InvalidArgument, "2 outputs for 1 inputs"},
-		{"too many columns", "golden.json", `{"columns":["a","b","c"],"inputs":[[1,10,1]]}`, freshet.InvalidArgument, "3 columns"},
+		{"too many columns", "golden.json", `{"columns":["a","b","c"],"inputs":[[1,10,1]]}`, freshet.InvalidArgument, `"c"`},
+		{"too few columns", "golden.json", `{"columns":["a"],"inputs":[[1]]}`, freshet.InvalidArgument, `no value for column "b"`},
+		{"text", "golden.json", `{"inputs":[["x",1]]}`, freshet.InvalidArgument, "holds no number"},
 		{"other column", "golden.json", `{"columns":["a","c"],"inputs":[[1,10]]}`, freshet.InvalidArgument, `"c"`},
 		{"column twice", "golden.json", `{"columns":["a","a"],"inputs":[[1,10]]}`, freshet.InvalidArgument, `"a"`},
-		{"short row", "golden.json", `{"inputs":[[1]]}`, freshet.InvalidArgument, "row 0 has 1 values"},
+		{"short row", "golden.json", `{"inputs":[[1]]}`, freshet.InvalidArgument, "row 0: it has no value for column"},
+		{"long row", "golden.json", `{"inputs":[[1,2,3]]}`, freshet.InvalidArgument, "row 0: it has more values"},
 		{"no rows", "golden.json", `{"inputs":[]}`, freshet.InvalidArgument, "0 rows"},
 		{"no JSON", "golden.json", `{`, freshet.InvalidArgument, "golden.json: it cannot be read"},
 		{"a row that the model refuses", "golden.json", `{"inputs":[[null,1]]}`, freshet.InvalidArgument, "does not answer its own rows"},
@@ -145,6 +154,14 @@ func TestGolden(t *testing.T) {
 		{"serving data frame", "serving_input_example.json", `{"dataframe_split":{"columns":["b","a"],"data":[[true,1]]}}`, "", "1 rows of serving"},
 		{"array", "input_example.json", `[[1,2],[3,4]]`, "", "2 rows of input"},
 		{"serving array", "serving_input_example.json", `{"inputs":[[1,2]]}`, "", "1 rows"},
+		{"records", "serving_input_example.json", `{"dataframe_records":[{"b":1,"a":2},{"a":2,"b":null}]}`, "", "2 rows"},
+		{"by name", "serving_input_example.json", `{"inputs":{"b":[10,null],"a":[1,1]}}`, "", "2 rows"},
+		{"one value by name", "input_example.json", `{"b":10,"a":1}`, "", "1 rows"},
+		{"answers by name", "input_example.json", `{"inputs":{"b":[10,20],"a":[1,1]},"outputs":{"label":["x","y"],"score":[21,41]}}`, "", "2 golden rows"},
+		{"other answers", "input_example.json", `{"inputs":[[1,10]],"outputs":[{"score":20}]}`, freshet.Unprocessable, "answers 21 where 20"},
+		{"of another shape", "input_example.json", `[1,2,3]`, "", "not tried; input_example.json was passed over: row 0: it has no value"},
+		{"no rows of the model", "serving_input_example.json", `{"messages":[{"role":"user"}]}`, "", "passed over"},
+		{"no JSON example", "input_example.json", `{`, "", "passed over: it cannot be read"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -158,6 +175,72 @@ func TestGolden(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestGoldenTensors expects that the rows of a tensor by its name are the columns that ONNX models have of it.
+func TestGoldenTensors(t *testing.T) {
+	t.Parallel()
+	for names, rows := range map[string]string{"x_0,x_1": `{"inputs":{"x":[[1,10],[[2],[20]]]}}`, "u,x": `{"u":[1,2],"x":[[10],[20]]}`} {
+		first, second, _ := strings.Cut(names, ",")
+		dir := fstest.MapFS{"model.json": {Data: []byte(`{"format":"freshet.linear/1","link":"identity","features":[{"name":"` + first + `"},{"name":"` + second +
+			`"}],"coefficients":[[1,2]],"intercept":[0],"outputs":["score"]}`)}, "input_example.json": {Data: []byte(rows)}}
+		checked, err := modelregistry.Check(t.Context(), dir, runtimes())
+		must(t, err)
+		if checked.Golden.Rows != 2 {
+			t.Errorf("%s: %s", names, checked.Golden)
+		}
+	}
+}
+
+// TestGoldenTexts has rows of texts and of lists of them.
+func TestGoldenTexts(t *testing.T) {
+	t.Parallel()
+	for rows, want := range map[string]string{
+		`{"columns":["item","recent"],"inputs":[["a",["b","c","new"]],["b",[]],["a",null]],"outputs":[5,null,null]}`: "3 golden rows",
+		`{"columns":["item","recent"],"inputs":[["a",["b"]]],"outputs":[3]}`:                                         "answers 2 where 3",
+		`{"columns":["item","recent"],"inputs":[["a","b"]]}`:                                                         "no list of texts",
+		`{"columns":["item","recent"],"inputs":[[1,["b"]]]}`:                                                         "no text",
+	} {
+		dir := fstest.MapFS{"items.csv": {Data: []byte("item,other,weight\nb,a,2\nc,a,3\na,b,1\n")}, "golden.json": {Data: []byte(rows)}}
+		checked, err := modelregistry.Check(t.Context(), dir, []modelruntime.Runtime{itemmodel.Items{}})
+		got := checked.Golden.String()
+		if err != nil {
+			got = err.Error()
+		}
+		if !strings.Contains(got, want) {
+			t.Errorf("%s: %s; want %s", rows, got, want)
+		}
+	}
+}
+
+// TestGoldenFixtures tries models that MLflow logged on the examples it logged with them.
+func TestGoldenFixtures(t *testing.T) {
+	t.Parallel()
+	for name, runtime := range map[string]modelruntime.Runtime{
+		"onnx-mlflow-mlp": onnxmodel.ONNX{}, "mlflow-invocations": treemodel.LightGBM{}, "xgb3-mlflow-classifier-ubj": treemodel.XGBoost{},
+	} {
+		dir := withoutGolden(t, sharedtest.Path(t, "fixtures/models/"+name))
+		checked, err := modelregistry.Check(t.Context(), dir, []modelruntime.Runtime{runtime})
+		must(t, err)
+		if checked.Golden.File != "serving_input_example.json" || checked.Golden.Rows == 0 {
+			t.Errorf("%s: %s", name, checked.Golden)
+		}
+	}
+}
+
+// withoutGolden is a folder without the file that Freshet would try first.
+func withoutGolden(t *testing.T, path string) fs.FS {
+	t.Helper()
+	dir := fstest.MapFS{}
+	must(t, fs.WalkDir(os.DirFS(path), ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || name == "golden.json" {
+			return err
+		}
+		b, err := os.ReadFile(filepath.Join(path, name))
+		dir[name] = &fstest.MapFile{Data: b}
+		return err
+	}))
+	return dir
 }
 
 // TestPickle expects the sentence that says what to log instead.
@@ -213,15 +296,20 @@ func TestAlias(t *testing.T) {
 
 // FuzzGolden reads whatever a file of rows holds.
 func FuzzGolden(f *testing.F) {
-	for _, seed := range []string{`{"columns":["a","b"],"inputs":[[1,null]],"outputs":[[1]]}`, `[[1,2]]`, `{"dataframe_split":{"columns":["a"],"data":[[NaN]]}}`, `"\`} {
+	for _, seed := range []string{`{"columns":["a","b"],"inputs":[[1,null]],"outputs":[[1]]}`, `[[1,2]]`, `{"dataframe_split":{"columns":["a"],"data":[[NaN]]}}`, `"\`,
+		`{"inputs":{"a":[1],"b":[[[2]]]},"outputs":{"score":[5]}}`, `{"dataframe_records":[{"a":1,"b":null}]}`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		dir := model("2")
-		dir["golden.json"] = &fstest.MapFile{Data: bytes.Clone(text)}
+		dir["golden.json"], dir["input_example.json"] = &fstest.MapFile{Data: bytes.Clone(text)}, &fstest.MapFile{Data: bytes.Clone(text)}
 		_, err := modelregistry.Check(t.Context(), dir, runtimes())
 		if freshet.CodeOf(err) == freshet.Internal {
 			t.Errorf("%v", err)
+		}
+		delete(dir, "golden.json")
+		if _, err := modelregistry.Check(t.Context(), dir, runtimes()); freshet.CodeOf(err) == freshet.Internal {
+			t.Errorf("as an example: %v", err)
 		}
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/freshet-ml/freshet"
@@ -29,7 +30,7 @@ func (u Unpacked) Close() error { return errors.Join(u.Files.Close(), os.RemoveA
 // maxUnpackedBytes bounds all files of an archive together; modelruntime.MaxFileBytes bounds each and modelruntime.MaxFiles their number.
 const maxUnpackedBytes = 1 << 30
 
-// Unpack writes the files of an archive (tar, tar.gz or zip; its first bytes say which) into a new folder in scratch, which is made if it is not there. If all
+// Unpack writes the files of an archive (tar, tar.gz or zip; its first bytes say which; a skops file, which is a zip, is one file) into a new folder in scratch, which is made if it is not there. If all
 // lie in one folder of the archive, that folder is the artifact. Returns InvalidArgument for a name that leads out and for
 // links, Unsupported for what is no archive, TooLarge over the bounds; then nothing is left.
 func Unpack(archive io.Reader, scratch string) (Unpacked, error) {
@@ -154,6 +155,9 @@ func (x *extraction) zip(r io.Reader, folder string) error {
 	if err != nil && !errors.Is(err, zip.ErrInsecurePath) { // names are checked below
 		return broken(err)
 	}
+	if isSkops(archive) {
+		return x.write("model.skops", io.NewSectionReader(spool, 0, size))
+	}
 	for _, f := range archive.File {
 		mode := f.Mode()
 		if mode.IsDir() {
@@ -173,6 +177,14 @@ func (x *extraction) zip(r io.Reader, folder string) error {
 		}
 	}
 	return nil
+}
+
+// isSkops tells a scikit-learn model, which is a zip by itself, whatever its name ends in.
+func isSkops(archive *zip.Reader) bool {
+	has := func(name string) bool {
+		return slices.ContainsFunc(archive.File, func(f *zip.File) bool { return f.Name == name })
+	}
+	return has("schema.json") && !has("MLmodel")
 }
 
 // write makes one file. Hidden ones are no part of an artifact and are passed over.

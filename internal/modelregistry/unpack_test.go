@@ -97,6 +97,21 @@ func TestUnpack(t *testing.T) {
 	}
 }
 
+// TestUnpackSkops expects that a zip which is a model is not taken apart.
+func TestUnpackSkops(t *testing.T) {
+	t.Parallel()
+	scratch := t.TempDir()
+	archive := zipOf(t, file{name: "schema.json", content: "{}"}, file{name: "1.npy", content: "x"})
+	u, err := modelregistry.Unpack(bytes.NewReader(archive), scratch)
+	must(t, err)
+	got, err := modelruntime.ReadFile(u, "model.skops")
+	if err != nil || !bytes.Equal(got, archive) {
+		t.Errorf("the file has %d bytes, %v; want %d", len(got), err, len(archive))
+	}
+	must(t, u.Close())
+	wantEmpty(t, scratch)
+}
+
 func wantEmpty(t *testing.T, dir string) {
 	t.Helper()
 	left, err := os.ReadDir(dir)
