@@ -119,13 +119,13 @@ func checkDefaultName(name string) error {
 	if err == nil {
 		return nil
 	}
-	good := strings.Trim(strings.Map(func(r rune) rune {
+	good := strings.TrimLeft(strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
 			return r
 		}
 		return '_'
 	}, strings.ToLower(name)), "_0123456789")
-	if good = good[:min(len(good), 63)]; good == "" {
+	if good = strings.TrimRight(good[:min(len(good), 63)], "_"); good == "" {
 		good = "ranker"
 	}
 	return freshet.FieldErrorf(freshet.InvalidArgument, "name", "%w; say how the model is called in the project, such as --name %s", err, good)

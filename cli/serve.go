@@ -33,6 +33,7 @@ type serveCommand struct {
 
 	Workers       int           `placeholder:"N" group:"limits" help:"Jobs in work at once (default: half the cores)."`
 	Memory        bytesFlag     `placeholder:"SIZE" group:"limits" help:"Memory to use, such as 2GB: rows kept in memory, block cache and memtables (default: a quarter of the machine's)."`
+	LoadedModels  int           `placeholder:"N" group:"limits" help:"Versions of models kept open that were asked for by number (default 8)."`
 	Backlog       int           `placeholder:"N" group:"limits" help:"Events or jobs that may wait before events are refused with 429 (default 1000000)."`
 	DedupeHorizon time.Duration `placeholder:"TIME" group:"limits" help:"How long an event_id is remembered (default 24h)."`
 	LogRetention  time.Duration `default:"168h" placeholder:"TIME" group:"limits" help:"How long the log keeps events before they are moved to the offline store; 0 keeps all (default ${default})."`
@@ -66,7 +67,7 @@ func (c *serveCommand) Validate() error {
 		flag  string
 		value int64
 	}{
-		{"workers", int64(c.Workers)}, {"backlog", int64(c.Backlog)}, {"attempts", int64(c.Attempts)},
+		{"workers", int64(c.Workers)}, {"loaded-models", int64(c.LoadedModels)}, {"backlog", int64(c.Backlog)}, {"attempts", int64(c.Attempts)},
 		{"max-depth", int64(c.MaxDepth)}, {"max-events", int64(c.MaxEvents)}, {"max-conns", int64(c.MaxConns)},
 		{"dedupe-horizon", int64(c.DedupeHorizon)}, {"log-retention", int64(c.LogRetention)}, {"visibility", int64(c.Visibility)},
 		{"check-every", int64(c.CheckEvery)}, {"idle-timeout", int64(c.IdleTimeout)},
@@ -124,6 +125,7 @@ func (c *serveCommand) options(sh *shell) server.Options {
 		Attempts:      c.Attempts,
 		Backlog:       c.Backlog,
 		Workers:       c.Workers,
+		LoadedModels:  c.LoadedModels,
 		Runtimes:      sh.runtimes,
 		Logger:        c.logger(sh),
 		OnFatal:       sh.fatal,

@@ -54,6 +54,8 @@ type Options struct {
 	// Workers is how many jobs are in work at once. Defaults to half the cores, at least one: the other half keeps
 	// the door and the features fresh while there is more to predict than time.
 	Workers int
+	// LoadedModels is how many versions of models are kept open that somebody has asked for by number. Defaults to 8.
+	LoadedModels int
 
 	Runtimes []modelruntime.Runtime // kinds of models. Defaults to all that come with Freshet
 	Now      func() time.Time       // the server's clock. Defaults to time.Now

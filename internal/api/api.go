@@ -117,6 +117,7 @@ type Deps struct {
 	Predictor   Predictor
 	Models      Models
 	Versions    Versions
+	Loaded      Loaded
 	Blobs       Blobs
 	Streams     Streams
 	Sizes       Sizes

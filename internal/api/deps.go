@@ -12,6 +12,7 @@ import (
 	"github.com/freshet-ml/freshet/feature"
 	"github.com/freshet-ml/freshet/feature/expression"
 	"github.com/freshet-ml/freshet/internal/modelregistry"
+	"github.com/freshet-ml/freshet/internal/ondemand"
 	"github.com/freshet-ml/freshet/internal/pushtable"
 	"github.com/freshet-ml/freshet/internal/release"
 	"github.com/freshet-ml/freshet/internal/sweep"
@@ -99,6 +100,14 @@ type Versions interface {
 	SetAlias(ctx context.Context, expected registry.Revision, c registry.AliasChange, actor, reason string) (*registry.Model, error)
 }
 
+// Loaded gives versions that the live release does not have (ondemand.Pool). What Pin gives is given back with Unpin.
+type Loaded interface {
+	Pin(ctx context.Context, name freshet.ModelName, number int) (ondemand.Pinned, error)
+	// Unload frees a version, 0 all of a model, and reports how many there were.
+	Unload(name freshet.ModelName, number int) int
+	List() []ondemand.Status
+}
+
 // Blobs keeps artifacts by digest (registry.Registry).
 type Blobs interface {
 	Put(ctx context.Context, digest freshet.Digest, from io.Reader) (size int64, err error)
@@ -145,7 +154,7 @@ type Ready interface {
 
 func (d *Deps) check() {
 	if d.Live == nil || d.Log == nil || d.Rows == nil || d.Values == nil || d.Tables == nil || d.Jobs == nil || d.Predictions == nil ||
-		d.Predictor == nil || d.Models == nil || d.Versions == nil || d.Blobs == nil || d.Streams == nil || d.Sizes == nil || d.Ready == nil {
+		d.Predictor == nil || d.Models == nil || d.Versions == nil || d.Loaded == nil || d.Blobs == nil || d.Streams == nil || d.Sizes == nil || d.Ready == nil {
 		panic("api: a dependency is missing")
 	}
 }

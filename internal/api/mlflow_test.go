@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/freshet-ml/freshet/internal/modelregistry"
+	"github.com/freshet-ml/freshet/internal/ondemand"
 	"github.com/freshet-ml/freshet/internal/project"
 	"github.com/freshet-ml/freshet/internal/release"
 	"github.com/freshet-ml/freshet/internal/serving"
@@ -18,6 +20,8 @@ import (
 	"github.com/freshet-ml/freshet/modelruntime"
 	"github.com/freshet-ml/freshet/modelruntime/linearmodel"
 	"github.com/freshet-ml/freshet/modelruntime/treemodel"
+	"github.com/freshet-ml/freshet/registry"
+	"github.com/freshet-ml/freshet/registry/memregistry"
 )
 
 // modelProject has nothing but models.
@@ -61,6 +65,9 @@ func newModelRig(t testing.TB, o Options, dirs map[string]string) *rig {
 	unpinned(t, r.live)
 	base := newRig(t, Options{}).api.deps
 	base.Live, base.Models, base.Metrics = r.live, models, telemetry.NewRegistry()
+	runtimes := []modelruntime.Runtime{treemodel.LightGBM{}, linearmodel.Linear{}}
+	r.models = modelregistry.New(registry.New(memregistry.New(), nil), runtimes)
+	base.Versions, base.Loaded = r.models, ondemand.New(r.models, runtimes, ondemand.Options{Max: 2, Warm: models.WarmModel})
 	base.Now = func() time.Time { return now.Time() }
 	r.api = New(base, o)
 	return r

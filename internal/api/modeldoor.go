@@ -31,12 +31,17 @@ func modelOf(rel *release.Opened, name, version string) (*release.Model, error) 
 	if live := versionOf(m); version != "" && version != live {
 		return nil, freshet.FieldErrorf(freshet.NotFound, "version", "model %s has no version %.64q; %s is live", name, version, live)
 	}
+	return m, takesNumbers(m)
+}
+
+// takesNumbers refuses a model with columns that the doors cannot give.
+func takesNumbers(m *release.Model) error {
 	for _, c := range m.Signature().Inputs {
 		if !numeric(c.Type) {
-			return nil, freshet.FieldErrorf(freshet.InvalidArgument, c.Name, "model %s takes column %s as %s, and this protocol's door takes numbers only; ask a pipeline: POST /v1/predict", name, c.Name, c.Type)
+			return freshet.FieldErrorf(freshet.InvalidArgument, c.Name, "model %s takes column %s as %s, and this protocol's door takes numbers only; ask a pipeline: POST /v1/predict", m.Name, c.Name, c.Type)
 		}
 	}
-	return m, nil
+	return nil
 }
 
 func modelNames(rel *release.Opened) (names []string) {

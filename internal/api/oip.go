@@ -1,16 +1,17 @@
 package api
 
 import (
-	"bytes"
 	"net/http"
-	"strings"
+	"strconv"
 
 	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/internal/ondemand"
 	"github.com/freshet-ml/freshet/internal/release"
 )
 
 // The OIP door speaks the Open Inference Protocol v2 over HTTP, with its extensions for binary tensors and model
-// repositories, as KServe's, Triton's and MLServer's clients do. Its models are those of the live release.
+// repositories, as KServe's, Triton's and MLServer's clients do. Its models are those of the live release, and any other version that is
+// asked for by its number, which is loaded for that.
 
 // oip makes a route's function of one that answers errors as the protocol has them.
 func (a *API) oip(handle func(*response, *http.Request) error) func(*response, *http.Request) error {
@@ -56,13 +57,13 @@ func (a *API) getOIPReady(w *response, _ *http.Request) error {
 	return nil
 }
 
-// getOIPModelReady answers for one model: it is loaded as long as its release is live.
+// getOIPModelReady answers for one model: it is loaded as long as its release is live, and another version when it is asked for.
 func (a *API) getOIPModelReady(w *response, r *http.Request) error {
-	rel, m, err := a.oipModel(r)
+	m, err := a.oipModel(r)
 	if err != nil {
 		return err
 	}
-	defer rel.Unpin()
+	defer m.unpin()
 	ready := a.draining.Err() == nil
 	b := appendText([]byte(`{"name":`), m.Name)
 	if !ready {
@@ -73,30 +74,85 @@ func (a *API) getOIPModelReady(w *response, r *http.Request) error {
 	return nil
 }
 
-// oipModel finds the model that a path names, and the release that it is of: unpin it.
-func (a *API) oipModel(r *http.Request) (*release.Opened, *release.Model, error) {
+// oipAsked is a model that a path names, and what it is of: unpin it.
+type oipAsked struct {
+	*release.Model
+	release *release.Opened // nil: it is a version that was loaded because it was asked for
+	loaded  ondemand.Pinned
+}
+
+func (m *oipAsked) unpin() {
+	if m.release != nil {
+		m.release.Unpin()
+		return
+	}
+	m.loaded.Unpin()
+}
+
+// appendParameters says where the answer comes from: the release, or the digest of a version that is in none that is live.
+func (m *oipAsked) appendParameters(b []byte) []byte {
+	if m.release != nil {
+		return append(appendText(append(b, `"parameters":{"release":`...), m.release.ID()), '}')
+	}
+	return append(appendText(append(b, `"parameters":{"digest":`...), m.Digest), '}')
+}
+
+// oipModel finds the model that a path names.
+func (a *API) oipModel(r *http.Request) (oipAsked, error) {
+	name, version := r.PathValue("name"), r.PathValue("version")
 	rel, err := a.live()
 	if err != nil {
-		return nil, nil, err
+		return oipAsked{}, err
 	}
-	m, err := modelOf(rel, r.PathValue("name"), r.PathValue("version"))
+	if m, ok := rel.Model(freshet.ModelName(name)); version == "" || ok && versionOf(m) == version {
+		m, err := modelOf(rel, name, version)
+		if err != nil {
+			rel.Unpin()
+			return oipAsked{}, err
+		}
+		return oipAsked{Model: m, release: rel}, nil
+	}
+	rel.Unpin()
+	number, err := numberOf(name, version)
 	if err != nil {
-		rel.Unpin()
-		return nil, nil, err
+		return oipAsked{}, err
 	}
-	return rel, m, nil
+	loaded, err := a.deps.Loaded.Pin(r.Context(), freshet.ModelName(name), number)
+	if err != nil {
+		return oipAsked{}, err
+	}
+	if err := takesNumbers(loaded.Model); err != nil {
+		loaded.Unpin()
+		return oipAsked{}, err
+	}
+	return oipAsked{Model: loaded.Model, loaded: loaded}, nil
+}
+
+// numberOf reads a version that is asked for.
+func numberOf(model, version string) (int, error) {
+	n, err := strconv.Atoi(version)
+	if err != nil || n < 1 {
+		return 0, freshet.FieldErrorf(freshet.NotFound, "version", "model %.64s has no version %.64q; expected that of the live release, or the number of one of the registry", model, version)
+	}
+	return n, nil
 }
 
 // getOIPModel tells what a model takes and gives: one FP64 input for each column of its signature.
 func (a *API) getOIPModel(w *response, r *http.Request) error {
-	rel, m, err := a.oipModel(r)
+	m, err := a.oipModel(r)
 	if err != nil {
 		return err
 	}
-	defer rel.Unpin()
+	defer m.unpin()
 	s := m.Signature()
 	b := appendText([]byte(`{"name":`), m.Name)
-	b = append(appendText(append(b, `,"versions":[`...), versionOf(m)), `],"platform":"freshet","inputs":[`...)
+	b = appendText(append(b, `,"versions":[`...), versionOf(m.Model))
+	for _, other := range a.deps.Loaded.List() {
+		if other.Model == m.Name && other.Version != m.Version && other.Ready {
+			b = append(strconv.AppendInt(append(b, `,"`...), int64(other.Version), 10), '"')
+		}
+	}
+	b = append(b, `],"platform":"freshet","inputs":[`...)
 	for i, c := range s.Inputs {
 		b = appendTensor(comma(b, i), c.Name)
 	}
@@ -104,69 +160,10 @@ func (a *API) getOIPModel(w *response, r *http.Request) error {
 	for i, name := range s.Outputs {
 		b = appendTensor(comma(b, i), name)
 	}
-	b = append(appendText(append(b, `],"parameters":{"release":`...), rel.ID()), `}}`...)
-	w.json(http.StatusOK, b)
+	w.json(http.StatusOK, append(m.appendParameters(append(b, `],`...)), '}'))
 	return nil
 }
 
 func appendTensor(b []byte, name string) []byte {
 	return append(appendText(append(b, `{"name":`...), name), `,"datatype":"FP64","shape":[-1]}`...)
-}
-
-// postOIPIndex lists the models that can be asked. The body may be empty.
-func (a *API) postOIPIndex(w *response, r *http.Request) error {
-	var asked struct {
-		Ready bool `json:"ready"` // all that is listed is ready
-	}
-	if err := a.readOIPOptional(w, r, &asked); err != nil {
-		return err
-	}
-	b := []byte(`[`)
-	if rel := a.deps.Live.Pin(); rel != nil {
-		defer rel.Unpin()
-		for i, m := range rel.Models() {
-			b = appendText(append(comma(b, i), `{"name":`...), m.Name)
-			b = append(appendText(append(b, `,"version":`...), versionOf(m)), `,"state":"READY","reason":""}`...)
-		}
-	}
-	w.json(http.StatusOK, append(b, ']'))
-	return nil
-}
-
-// readOIPOptional reads a body that may be empty.
-func (a *API) readOIPOptional(w *response, r *http.Request, v any) error {
-	sent, err := a.readBody(w, r)
-	if err != nil {
-		return err
-	}
-	defer a.returnBody(sent)
-	if len(bytes.TrimLeft(sent.buf, spaces)) == 0 {
-		return nil
-	}
-	return a.decodeForeign(sent.buf, v)
-}
-
-// oipLoad is the body of load and unload.
-type oipLoad struct {
-	Parameters map[string]any `json:"parameters"`
-}
-
-// postOIPLoad answers load and unload. Models come and go with releases, so a model that the live release has can be neither
-// loaded anew nor unloaded, and files are never taken from here.
-func (a *API) postOIPLoad(w *response, r *http.Request) error {
-	var asked oipLoad
-	if err := a.readOIPOptional(w, r, &asked); err != nil {
-		return err
-	}
-	for name := range asked.Parameters {
-		if name == "config" || strings.HasPrefix(name, "file:") {
-			return invalid(clip(name, 64), "files and configurations are not taken here; publish a model version instead")
-		}
-	}
-	rel, m, err := a.oipModel(r)
-	if err != nil {
-		return err
-	}
-	defer rel.Unpin()
-	return freshet.FieldErrorf(freshet.PreconditionFailed, "model", "model %s is pinned by the live release: it is loaded as long as that is live; deploy another release to change it", m.Name)
 }

@@ -8,18 +8,17 @@ import (
 	"time"
 
 	"github.com/freshet-ml/freshet"
-	"github.com/freshet-ml/freshet/internal/release"
 	"github.com/freshet-ml/freshet/internal/tensor"
 	"github.com/freshet-ml/freshet/modelruntime"
 )
 
 // postOIPInfer answers rows: one tensor for each column, or one matrix in the signature's order.
 func (a *API) postOIPInfer(w *response, r *http.Request) error {
-	rel, m, err := a.oipModel(r)
+	m, err := a.oipModel(r)
 	if err != nil {
 		return err
 	}
-	defer rel.Unpin()
+	defer m.unpin()
 	sent, err := a.readBody(w, r)
 	if err != nil {
 		return err
@@ -40,10 +39,10 @@ func (a *API) postOIPInfer(w *response, r *http.Request) error {
 	if x.inputs, err = asked.rows(x.inputs[:0], s.Inputs); err != nil {
 		return err
 	}
-	if err := a.score(r.Context(), m, x, asked.limit()); err != nil {
+	if err := a.score(r.Context(), m.Model, x, asked.limit()); err != nil {
 		return err
 	}
-	a.answerInfer(w, rel, m, asked, outputs, x)
+	a.answerInfer(w, &m, asked, outputs, x)
 	return nil
 }
 
@@ -137,18 +136,17 @@ func (q *inferRequest) wanted(s modelruntime.Signature) ([]wantedOutput, error) 
 }
 
 // answerInfer writes the answer: JSON, and behind it the outputs that are wanted in binary.
-func (a *API) answerInfer(w *response, rel *release.Opened, m *release.Model, q *inferRequest, outputs []wantedOutput, x *matrix) {
+func (a *API) answerInfer(w *response, m *oipAsked, q *inferRequest, outputs []wantedOutput, x *matrix) {
 	names := m.Signature().Outputs
 	rows := len(x.outputs) / len(names)
 	out := a.buffer()
 	defer a.returnBuffer(out)
 	b := appendText(append((*out)[:0], `{"model_name":`...), m.Name)
-	b = appendText(append(b, `,"model_version":`...), versionOf(m))
+	b = appendText(append(b, `,"model_version":`...), versionOf(m.Model))
 	if q.id != "" {
 		b = appendText(append(b, `,"id":`...), q.id)
 	}
-	b = appendText(append(b, `,"parameters":{"release":`...), rel.ID())
-	b = append(b, `},"outputs":[`...)
+	b = append(m.appendParameters(append(b, ',')), `,"outputs":[`...)
 	binary := false
 	for i, o := range outputs {
 		b = appendText(append(comma(b, i), `{"name":`...), names[o.index])

@@ -30,6 +30,7 @@ import (
 	"github.com/freshet-ml/freshet/featurestore"
 	"github.com/freshet-ml/freshet/featurestore/memfeatures"
 	"github.com/freshet-ml/freshet/internal/modelregistry"
+	"github.com/freshet-ml/freshet/internal/ondemand"
 	"github.com/freshet-ml/freshet/internal/project"
 	"github.com/freshet-ml/freshet/internal/pushtable"
 	"github.com/freshet-ml/freshet/internal/reader"
@@ -186,7 +187,7 @@ func newRigOf(t testing.TB, text string, o Options) *rig {
 	r.api = New(Deps{
 		Live: r.live, Log: r.log, Rows: rows, Values: logValues{reader.New(rows, r.log), r.log}, Tables: r.tables, Jobs: r.jobs,
 		Predictions: r.predictions, Predictor: r.back, Models: r.back, Streams: r.back, Sizes: r.back, Ready: r.back,
-		Versions: r.models, Blobs: r.blobs,
+		Versions: r.models, Blobs: r.blobs, Loaded: ondemand.New(r.models, []modelruntime.Runtime{fakeModel{}}, ondemand.Options{}),
 		Now: clock, Version: "test", Roles: []string{"api"},
 	}, o)
 	return r

@@ -70,7 +70,7 @@ func (a *API) routes() []route {
 		{"POST", "/v2/models/{name}/versions/{version}/infer", a.oip(a.postOIPInfer)},
 		{"POST", "/v2/repository/index", a.oip(a.postOIPIndex)},
 		{"POST", "/v2/repository/models/{name}/load", a.oip(a.postOIPLoad)},
-		{"POST", "/v2/repository/models/{name}/unload", a.oip(a.postOIPLoad)},
+		{"POST", "/v2/repository/models/{name}/unload", a.oip(a.postOIPUnload)},
 		{"GET", "/ping", a.getMLflowHealth},
 		{"GET", "/version", a.getMLflowVersion},
 		{"POST", "/invocations", a.mlflow(a.postInvocations)},

@@ -43,11 +43,19 @@ const warmRows = 64
 // elsewhere and does not answer now may: it must not keep a server from starting that has its fallbacks.
 func (s *Server) Warm(ctx context.Context, o *release.Opened) error {
 	for _, m := range o.Models() {
-		in := make([]float64, warmRows*len(m.Signature().Inputs))
-		out := make([]float64, warmRows*len(m.Signature().Outputs))
-		if err := s.Score(ctx, m, in, out); err != nil && !elsewhere(err) {
-			return freshet.Errorf("", "warm up: %w", err)
+		if err := s.WarmModel(ctx, m); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// WarmModel is Warm for one model.
+func (s *Server) WarmModel(ctx context.Context, m *release.Model) error {
+	in := make([]float64, warmRows*len(m.Signature().Inputs))
+	out := make([]float64, warmRows*len(m.Signature().Outputs))
+	if err := s.Score(ctx, m, in, out); err != nil && !elsewhere(err) {
+		return freshet.Errorf("", "warm up: %w", err)
 	}
 	return nil
 }
