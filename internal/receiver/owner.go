@@ -30,6 +30,7 @@ type owner struct {
 	feeds  map[feedKey][]release.Feed        // what a live event changes
 	fill   fill
 
+	jobless  bool            // rows have a batch whose jobs the queue may not have
 	unsaved  int             // row changes since the last checkpoint
 	bytes    int             // of them
 	saveAt   time.Time       // when a checkpoint is due; zero while nothing is unsaved
@@ -114,9 +115,11 @@ func (o *owner) batch(ctx context.Context, records []eventlog.Record) error {
 	if err := o.r.features.Apply(ctx, o.p, o.epoch, through, o.rows); err != nil {
 		return err
 	}
+	o.jobless = true
 	if err := o.r.jobs.Enqueue(ctx, o.p, o.epoch, through, o.jobs); err != nil {
 		return err
 	}
+	o.jobless = false
 	o.next = through + 1
 	o.changed(max(1, len(o.rows)), 1) // progress without a row change is worth a checkpoint, too
 	o.stream.applied(records, o.lateness(), o.r.o.Now())
@@ -332,7 +335,8 @@ func (o *owner) forgetDeadline() {
 	}
 }
 
-// leave gives the partition up because of err. If only ctx has ended, a last checkpoint spares the next start a replay.
+// leave gives the partition up because of err. If only ctx has ended, a last checkpoint spares the next start a replay; but not
+// if it ended between the rows of a batch and its jobs: a checkpoint says that the jobs through it were made.
 func (o *owner) leave(ctx context.Context, err error) error {
 	o.forgetDeadline()
 	o.endFill()
@@ -340,7 +344,7 @@ func (o *owner) leave(ctx context.Context, err error) error {
 		o.r.o.Logger.Error("partition stopped", slog.Int("partition", int(o.p)), slog.Any("error", err))
 		return err
 	}
-	if o.unsaved == 0 {
+	if o.unsaved == 0 || o.jobless {
 		return nil
 	}
 	return o.checkpoint(context.WithoutCancel(ctx))
