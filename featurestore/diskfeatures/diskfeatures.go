@@ -199,9 +199,7 @@ func (s *Store) Checkpoint(_ context.Context, p freshet.Partition, epoch freshet
 	}
 	// The owner applies nothing meanwhile (see Driver), so what was dirty above is what is clean now.
 	part.mu.RUnlock()
-	part.mu.Lock()
-	part.settle(next, s.hotBytes)
-	part.mu.Unlock()
+	part.settle(epoch, next, s.hotBytes)
 	part.mu.RLock()
 	return nil
 }
@@ -217,8 +215,15 @@ func setCheckpoint(batch *pebble.Batch, p freshet.Partition, c checkpoint) error
 	return batch.Set(filledKey(p), encodeFilled(c.Filled), nil)
 }
 
-// settle notes that everything of the checkpoint is on its way to disk, and drops rows while there are too many.
-func (part *partition) settle(saved featurestore.Saved, hotBytes int64) {
+// settle notes that everything of the checkpoint is on its way to disk, and drops rows while there are too many. If somebody
+// has acquired the partition since the checkpoint was written, he began with it, and what is dirty now is his: nothing is
+// noted.
+func (part *partition) settle(epoch freshet.Epoch, saved featurestore.Saved, hotBytes int64) {
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	if epoch != part.epoch {
+		return
+	}
 	part.saved = saved.Clone()
 	clear(part.dirty)
 	part.evict(hotBytes)

@@ -89,6 +89,42 @@ func TestCrash(t *testing.T) {
 	}
 }
 
+// TestCheckpointThatIsOvertaken: a new owner comes between a checkpoint of the one before and its settling. What he has
+// applied since is on disk after his own checkpoint all the same (P1).
+func TestCheckpointThatIsOvertaken(t *testing.T) {
+	t.Parallel()
+	const p = 1
+	db := openPebble(t, vfs.NewMem())
+	s := New(db, nil)
+	apply := func(own featurestore.Ownership, o freshet.Offset) {
+		t.Helper()
+		r := freshet.Row{View: 1, Key: "u1", Offset: o, Data: fmt.Append(nil, o)}
+		if err := s.Apply(t.Context(), p, own.Epoch, o, []freshet.Row{r}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first, _ := s.Acquire(t.Context(), p, nil)
+	apply(first, 1)
+	if err := s.Checkpoint(t.Context(), p, first.Epoch, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	second, _ := s.Acquire(t.Context(), p, nil)
+	apply(second, 2)
+	s.partitions[p].settle(first.Epoch, featurestore.Saved{Through: 1}, s.hotBytes)
+	if err := s.Checkpoint(t.Context(), p, second.Epoch, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	after := New(db, nil)
+	own, err := after.Acquire(t.Context(), p, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := after.Get(t.Context(), nil, p, "u1", []freshet.ViewID{1})
+	if err != nil || own.Checkpoint != 2 || rows[0].Offset != 2 {
+		t.Errorf("the checkpoint is %d, the row's offset %d (%v), want 2", own.Checkpoint, rows[0].Offset, err)
+	}
+}
+
 func TestHotRowsAreBounded(t *testing.T) {
 	t.Parallel()
 	const hot = 1 << 20
