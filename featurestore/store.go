@@ -3,6 +3,7 @@ package featurestore
 import (
 	"context"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/freshet-ml/freshet"
@@ -11,6 +12,7 @@ import (
 // Store is the portable type in front of a Driver.
 type Store struct {
 	d                             Driver
+	holds                         [freshet.Partitions]sync.RWMutex // held to take rows back: see Through
 	applied, checkpoints, refused atomic.Uint64
 }
 
@@ -29,6 +31,8 @@ func (s *Store) Acquire(ctx context.Context, partition freshet.Partition, views 
 	if err := check(partition); err != nil {
 		return Ownership{}, err
 	}
+	s.holds[partition].Lock()
+	defer s.holds[partition].Unlock()
 	o, err := s.d.Acquire(ctx, partition, views)
 	if err != nil {
 		return o, freshet.Errorf("", "acquire partition %d: %w", partition, err)
@@ -129,6 +133,29 @@ func (s *Store) Wait(ctx context.Context, partition freshet.Partition, offset fr
 		return err
 	}
 	return s.d.Wait(ctx, partition, offset)
+}
+
+// Through calls read when the rows of partition are visible through offset, and keeps them so until read returns: a new owner, who
+// takes back what was not checkpointed, waits for it. So read must be short, and must not wait for rows of partition
+// itself. Returns read's error, or Wait's, and then read was not called.
+func (s *Store) Through(ctx context.Context, partition freshet.Partition, offset freshet.Offset, read func() error) error {
+	for {
+		if err := s.Wait(ctx, partition, offset); err != nil {
+			return err
+		}
+		if done, err := s.through(partition, offset, read); done {
+			return err
+		}
+	}
+}
+
+func (s *Store) through(partition freshet.Partition, offset freshet.Offset, read func() error) (done bool, err error) {
+	s.holds[partition].RLock()
+	defer s.holds[partition].RUnlock()
+	if s.d.Applied(partition) < offset {
+		return false, nil // taken back since they were waited for
+	}
+	return true, read()
 }
 
 // Stats counts what has happened since New.

@@ -4,8 +4,10 @@ package featurestoretest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -34,6 +36,7 @@ func Run(t *testing.T, h Harness) {
 		"drop":                                 testDrop,
 		"reopen":                               testReopen,
 		"wait":                                 testWait,
+		"a read that a new owner waits for":    testThrough,
 		"readers beside the owner":             testConcurrent,
 		"random history":                       testRandom,
 		"sweep":                                testSweep,
@@ -356,6 +359,45 @@ func testWait(t *testing.T, h Harness) {
 	}
 	if err := s.Wait(t.Context(), freshet.Partitions, 1); freshet.CodeOf(err) != freshet.InvalidArgument {
 		t.Fatalf("partition out of range: %v", err)
+	}
+}
+
+// testThrough: what was waited for is there until it is read, although a new owner takes it back.
+func testThrough(t *testing.T, h Harness) {
+	s := open(t, h)
+	own := acquire(t, s, partition)
+	var owners sync.WaitGroup
+	for o := freshet.Offset(1); o <= 20; o++ {
+		apply(t, s, partition, own.Epoch, o, row(1, key, o, "a"))
+		owners.Go(func() { // as one who sees the same log
+			own := acquire(t, s, partition)
+			for again := own.Checkpoint + 1; again <= o; again++ {
+				if err := s.Apply(t.Context(), partition, own.Epoch, again, []freshet.Row{row(1, key, again, "a")}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		if err := s.Through(t.Context(), partition, o, func() error {
+			runtime.Gosched()
+			want(t, s, key, fmt.Sprint(o, " a"))
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		owners.Wait()
+		own = acquire(t, s, partition)
+		for again := own.Checkpoint + 1; again <= o; again++ {
+			apply(t, s, partition, own.Epoch, again, row(1, key, again, "a"))
+		}
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	failed := errors.New("failed")
+	if err := s.Through(t.Context(), partition, 20, func() error { return failed }); !errors.Is(err, failed) {
+		t.Errorf("a read that fails: %v", err)
+	}
+	if err := s.Through(ended, partition, 21, func() error { return failed }); !errors.Is(err, context.Canceled) {
+		t.Errorf("rows that do not come: %v", err)
 	}
 }
 

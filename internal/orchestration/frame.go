@@ -53,6 +53,14 @@ func (f *frame) scored(n int) []float64 {
 	return f.outputs
 }
 
+// gatherFor is gather once the rows have what caused job.
+func (f *frame) gatherFor(ctx context.Context, req release.Request, job *freshet.Job) error {
+	if job == nil {
+		return f.gather(ctx, req)
+	}
+	return f.o.Features.Through(ctx, job.Cause.Partition, job.Cause.Offset, func() error { return f.gather(ctx, req) })
+}
+
 // gather lists the candidates and takes the rows of the entity and of all of them.
 func (f *frame) gather(ctx context.Context, req release.Request) (err error) {
 	f.entity = req.Entity.Key

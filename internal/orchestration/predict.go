@@ -75,7 +75,7 @@ func (f *frame) made(req release.Request, job *freshet.Job) (freshet.Prediction,
 
 // fill reads all that the pipeline's expressions need, and makes the rows to score.
 func (f *frame) fill(ctx context.Context, req release.Request, job *freshet.Job) error {
-	if err := f.gather(ctx, req); err != nil {
+	if err := f.gatherFor(ctx, req, job); err != nil {
 		return err
 	}
 	// Only now: whatever the rows hold has happened by T, so that they can answer for it without the log.
