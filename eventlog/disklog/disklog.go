@@ -64,8 +64,8 @@ var (
 	_ eventlog.Sizer          = (*Log)(nil)
 )
 
-// New opens the log in db, which must stay open until the log is closed. There must be one Log of a DB at a time.
-// It starts the goroutines of the group commit; Close ends them.
+// New opens the log in db. There must be one Log of a DB at a time.
+// It starts the goroutines of the group commit and one that reads the ids of the past; Close ends them, and so does the end of db.
 func New(db *disk.DB, o *Options) (*Log, error) {
 	if o == nil {
 		o = &Options{}
@@ -90,6 +90,7 @@ func New(db *disk.DB, o *Options) (*Log, error) {
 	l.running.Go(func() { ids.scan(l.closing) })
 	l.running.Go(l.committer.run)
 	l.running.Go(l.acknowledger.run)
+	db.BeforeClose(l.end)
 	return l, nil
 }
 
@@ -161,9 +162,14 @@ func (l *Log) Groups() uint64 { return l.groups.Load() }
 
 // Close implements eventlog.Driver. Calls that the committer has taken get their answer first.
 func (l *Log) Close() error {
+	l.end()
+	return nil
+}
+
+// end closes the log and waits until nothing of it runs any more.
+func (l *Log) end() {
 	l.stop()
 	l.running.Wait()
-	return nil
 }
 
 // stop lets no further call in and ends those that wait.

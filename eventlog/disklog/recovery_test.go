@@ -212,3 +212,23 @@ func appendMany(b *testing.B, l *disklog.Log, from, to int64) {
 		}
 	}
 }
+
+// The disk may be closed first, also while the log still looks through the ids of the past.
+func TestDiskClosedBeforeTheLog(t *testing.T) {
+	t.Parallel()
+	s := &store{fs: vfs.NewMem()}
+	l := eventlog.New(s.open(t))
+	if _, err := l.Append(context.Background(), benchEntries(0, 3000, []byte("{}"))); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		l = eventlog.New(s.open(t))
+		if err := s.db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.Append(context.Background(), benchEntries(5000, 1, []byte("{}"))); freshet.CodeOf(err) != freshet.Unavailable {
+			t.Errorf("after the end of the disk: %v", err)
+		}
+	}
+	s.close(t)
+}

@@ -22,6 +22,7 @@ package disk
 
 import (
 	"cmp"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -81,6 +82,9 @@ type DB struct {
 	closed atomic.Bool
 	fatal  fatal
 	stalls stalls
+
+	mu    sync.Mutex
+	first []func() // to be done before pebble is closed
 }
 
 // Open opens the store in dir and creates it if there is none. Returns Unavailable if another server has it open, and
@@ -153,10 +157,26 @@ func (d *DB) Pebble() *pebble.DB { return d.pebble }
 // foresee.
 func (d *DB) Seed() uint64 { return d.seed }
 
-// Close flushes and closes the store; its drivers must have been closed before. Closing twice is no error.
+// BeforeClose has Close call f first: it ends what a driver does in the background, and waits for its end. f may be called
+// after the driver was closed.
+func (d *DB) BeforeClose(f func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.first = append(d.first, f)
+}
+
+// Close flushes and closes the store; its drivers must have been closed before, but for what they do in the background: see
+// BeforeClose. Closing twice is no error.
 func (d *DB) Close() error {
 	if d.closed.Swap(true) {
 		return nil
+	}
+	d.mu.Lock()
+	first := d.first
+	d.first = nil
+	d.mu.Unlock()
+	for _, f := range first {
+		f()
 	}
 	err := d.pebble.Close()
 	if lockErr := d.lock.Close(); err == nil {

@@ -56,6 +56,26 @@ func TestOpenAgain(t *testing.T) {
 	}
 }
 
+func TestBeforeClose(t *testing.T) {
+	t.Parallel()
+	d := mustOpen(t, "data", &Options{FS: vfs.NewMem()})
+	called := 0
+	d.BeforeClose(func() {
+		called++
+		if err := d.Pebble().Set([]byte("pk"), []byte("v"), pebble.NoSync); err != nil { // it panics once it is closed
+			t.Error(err)
+		}
+	})
+	for range 2 {
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if called != 1 {
+		t.Errorf("called %d times", called)
+	}
+}
+
 // The data folder may lie in folders that are not there yet either.
 func TestNewFoldersSurviveACrash(t *testing.T) {
 	t.Parallel()
