@@ -75,7 +75,11 @@ func TestSimulationInMemory(t *testing.T) {
 
 func TestSimulationOnDisk(t *testing.T) {
 	t.Parallel()
-	simulations(t, 1, func(_ *testing.T, pick choices) simStores { return newDiskStores(pick) })
+	few := 6
+	if server.RaceDetector {
+		few = 2
+	}
+	simulations(t, few, func(_ *testing.T, pick choices) simStores { return newDiskStores(pick) })
 }
 
 // TestPurityProperty drives the same simulation by rapid, which makes a failure small.

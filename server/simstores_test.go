@@ -35,8 +35,6 @@ type simDrivers struct {
 // simStores give drivers over the same data, again and again.
 type simStores interface {
 	open() (simDrivers, error)
-	// shared says whether two receivers may meet at the drivers. A process that has its disk alone never sees that.
-	shared() bool
 	// cut lets the power fail at some moment while during runs, or after. What a later open gives is what that leaves; the
 	// drivers opened before may go on and change nothing of it. ok is false if the stores cannot lose power: then during is
 	// not run.
@@ -52,10 +50,6 @@ func newMemStores() *memStores {
 		close: func() error { return nil },
 	}}
 }
-
-func (s *memStores) shared() bool { return true }
-
-func (s *diskStores) shared() bool { return false }
 
 func (s *memStores) open() (simDrivers, error) { return s.d, nil }
 

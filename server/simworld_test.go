@@ -117,7 +117,7 @@ func simRelease(t simT, dir string, id freshet.ReleaseID, lateness string) *rele
 
 // sim is one simulation: what was acknowledged, and the run that serves it. One goroutine drives it.
 type sim struct {
-	t       simT
+	t       told
 	pick    choices
 	stores  simStores
 	rels    []*release.Opened
@@ -151,7 +151,7 @@ type simRun struct {
 
 func newSim(t simT, dir string, pick choices, stores simStores) *sim {
 	t.Helper()
-	s := &sim{t: t, pick: pick, stores: stores, about: map[freshet.Entity][]feature.HistoricEvent{}}
+	s := &sim{t: told{t, &trace{}}, pick: pick, stores: stores, about: map[freshet.Entity][]feature.HistoricEvent{}}
 	s.clock.Store(1_741_003_200_000)
 	lateness := []string{"0s", "10s", "2m", "400d"}[pick(4, "lateness")]
 	for _, id := range []freshet.ReleaseID{"r1", "r2"} {
@@ -179,6 +179,7 @@ func (s *sim) start() {
 	if err != nil {
 		s.t.Fatalf("open: %v", err)
 	}
+	d = slowly(d)
 	r := &simRun{
 		rel: s.rels[s.pick(len(s.rels), "release")], log: history.New(eventlog.New(d.log), s.offline), features: featurestore.New(d.features),
 		jobs: jobqueue.New(d.jobs, nil), predictions: predictionstore.New(d.predictions, &predictionstore.Options{Now: s.now}), closed: d.close,
@@ -199,15 +200,18 @@ func (s *sim) start() {
 func (s *sim) receive() {
 	live := &release.Live{}
 	live.Store(s.rel)
-	s.receiver = receiver.New(s.log, s.features, s.jobs, live, receiver.Options{
+	o := receiver.Options{
 		BatchEvents: 1 + s.pick(20, "events in a batch"), CheckpointRows: 1 + s.pick(30, "rows before a checkpoint"), Now: s.now,
 		Logger: slog.New(slog.DiscardHandler),
-	})
+	}
+	s.receiver = receiver.New(s.log, s.features, s.jobs, live, o)
+	s.did("a receiver of %s with batches of %d and checkpoints after %d rows", s.rel.ID(), o.BatchEvents, o.CheckpointRows)
 	r := s.receiver
 	stop := running(r.Run)
 	for r.Recovering() > 0 { // until it owns all: there is nobody who would tell
 		runtime.Gosched()
 	}
+	s.did("it has recovered")
 	s.stops = append(s.stops, func() error {
 		if err := stop(); freshet.CodeOf(err) != freshet.PreconditionFailed || r == s.receiver {
 			return err
@@ -229,6 +233,7 @@ func running(run func(context.Context) error) (stop func() error) {
 // stop ends what runs, the newest first.
 func (s *sim) stop() {
 	s.t.Helper()
+	s.did("stop")
 	var errs []error
 	for i := len(s.stops) - 1; i >= 0; i-- {
 		errs = append(errs, s.stops[i]())
@@ -251,7 +256,7 @@ func (s *sim) run(steps int) {
 		case step == 16:
 			s.stop()
 			s.start()
-		case step == 17 && s.stores.shared():
+		case step == 17:
 			s.receive()
 		case step == 18:
 			s.archive()
@@ -337,6 +342,8 @@ func (s *sim) send(entries []eventlog.Entry) {
 
 func (s *sim) note(entries []eventlog.Entry, got []eventlog.Appended) {
 	s.t.Helper()
+	before := len(s.sent)
+	defer func() { s.did("%d of %d events are new", len(s.sent)-before, len(entries)) }()
 	for i, e := range entries {
 		known := false
 		for _, old := range s.sent {
@@ -375,6 +382,7 @@ func (s *sim) crash() {
 		s.send(entries)
 		return
 	}
+	s.did("the power fails; after the acknowledgement: %t", after)
 	s.stop() // what it still does is lost
 	s.start()
 	got, err := s.log.Append(context.Background(), entries)
@@ -397,6 +405,7 @@ func (s *sim) archive() {
 	if err := a.Once(context.Background()); err != nil {
 		s.t.Fatalf("%v", err)
 	}
+	s.did("old events are archived")
 }
 
 // caughtUp waits until the rows have all events.
