@@ -21,11 +21,32 @@ import (
 )
 
 const predicting = plays + `
+  more: { entity: user, from: play, window: last 2, features: { total: sum(seconds) } }
 models: { risk: { path: risk.json } }
 pipelines: { risk: { from: play, entity: user, model: risk, inputs: { n: life.n } } }
 `
 
 const risk = `{"format": "freshet.linear/1", "link": "identity", "features": [{"name": "n"}], "coefficients": [[1]], "intercept": [0], "outputs": ["risk"]}`
+
+// openPredicting opens a release with a pipeline.
+func openPredicting(t *testing.T) *release.Opened {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range map[string]string{project.FileName: predicting, "risk.json": risk} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	loaded, err := project.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rel, err := release.Open(loaded, []modelruntime.Runtime{linearmodel.Linear{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rel
+}
 
 // ending is a queue that the server's end meets in Enqueue, at the jobs of an offset.
 type ending struct {
@@ -44,20 +65,7 @@ func (q *ending) Enqueue(ctx context.Context, p freshet.Partition, e freshet.Epo
 // TestAStopBetweenRowsAndJobsLosesNoJob proves P5: the last checkpoint does not stand for jobs that were not made.
 func TestAStopBetweenRowsAndJobsLosesNoJob(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		dir := t.TempDir()
-		for name, text := range map[string]string{project.FileName: predicting, "risk.json": risk} {
-			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		loaded, err := project.Load(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		rel, err := release.Open(loaded, []modelruntime.Runtime{linearmodel.Linear{}})
-		if err != nil {
-			t.Fatal(err)
-		}
+		rel := openPredicting(t)
 		queue := &ending{Driver: memqueue.New(), at: 2}
 		b := &bench{t: t, log: eventlog.New(memlog.New(nil)), features: featurestore.New(memfeatures.New()), jobs: jobqueue.New(queue, nil), live: &release.Live{}}
 		b.live.Store(rel)
@@ -80,6 +88,31 @@ func TestAStopBetweenRowsAndJobsLosesNoJob(t *testing.T) {
 		leases, err := b.jobs.Lease(t.Context(), 10)
 		if err != nil || len(leases) != 2 || leases[1].Job.Cause.Offset != 2 {
 			t.Errorf("the jobs of two events are %+v, %v", leases, err)
+		}
+		b.stop()
+	})
+}
+
+// TestANewPipelineMakesNoJobOfThePast: a release that comes with a restart has a new view, filled from the start, and a new
+// pipeline. The queue has not written down how far the events without a job went.
+func TestANewPipelineMakesNoJobOfThePast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, plays)
+		b.play("u1", 5)
+		b.play("u1", 6)
+		synctest.Wait()
+		b.stop()
+		b.jobs = jobqueue.New(memqueue.New(), nil)
+		b.live.Store(openPredicting(t))
+		b.start()
+		b.want("more", "u1", 11)
+		if s := b.jobs.Stats(); s.Queued != 0 {
+			t.Errorf("%d jobs of events before the pipeline", s.Queued)
+		}
+		b.play("u1", 7)
+		synctest.Wait()
+		if s := b.jobs.Stats(); s.Queued != 1 {
+			t.Errorf("%d jobs of one event", s.Queued)
 		}
 		b.stop()
 	})

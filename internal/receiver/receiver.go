@@ -159,7 +159,7 @@ func (r *Receiver) own(ctx context.Context, p freshet.Partition, turns *turns) e
 	}
 	// Jobs were made through the checkpoint before it was taken; the queue may not have written that down, because a
 	// batch without jobs costs it no write.
-	if err := r.jobs.Enqueue(ctx, p, own.Epoch, own.Checkpoint, nil); err != nil {
+	if err := r.jobs.Enqueue(ctx, p, own.Epoch, jobsMade(own), nil); err != nil {
 		return stopped(ctx, err)
 	}
 	o := newOwner(r, p, set, own, turns)
@@ -169,6 +169,16 @@ func (r *Receiver) own(ctx context.Context, p freshet.Partition, turns *turns) e
 			return o.leave(ctx, err)
 		}
 	}
+}
+
+// jobsMade is the offset through which an owner before has made jobs, as far as it has said so. Replay may begin before it, to
+// fill a view, and makes no job of an event once more for a pipeline that is new.
+func jobsMade(own featurestore.Ownership) freshet.Offset {
+	made := own.Checkpoint
+	for _, through := range own.Views {
+		made = max(made, through)
+	}
+	return made
 }
 
 // step does what there is to do, or waits for it: live events first, then a checkpoint that is due, then a slice of the past.
