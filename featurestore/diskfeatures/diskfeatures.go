@@ -41,6 +41,9 @@ type partition struct {
 	bytes     int64                                // of rows
 	evictions uint64                               // how often rows were dropped from memory: see Get
 	removed   map[freshet.ViewID]freshet.Timestamp // nil: not read from disk yet
+	// whole says of a view whether all its rows are in rows: one that began empty, none of whose rows was dropped since. What is
+	// not in memory is not on disk either. A view that is not in it was not looked for on disk yet.
+	whole map[freshet.ViewID]bool
 }
 
 type rowKey struct {
@@ -95,6 +98,7 @@ func (s *Store) Acquire(_ context.Context, p freshet.Partition, views []freshet.
 // forget drops all rows from memory: a new owner replays them from the checkpoint.
 func (part *partition) forget() {
 	part.rows, part.dirty, part.bytes = map[rowKey]freshet.Row{}, map[rowKey]struct{}{}, 0
+	part.whole = map[freshet.ViewID]bool{}
 	part.evictions++
 }
 
@@ -248,6 +252,9 @@ func (part *partition) evict(hotBytes int64) {
 func (part *partition) drop(k rowKey, r freshet.Row) {
 	delete(part.rows, k)
 	part.bytes -= size(r)
+	if r.Data != nil {
+		part.whole[k.view] = false
+	}
 	part.evictions++
 }
 
@@ -265,7 +272,9 @@ func (s *Store) Get(_ context.Context, dst []freshet.Row, p freshet.Partition, k
 		r, ok := part.rows[rowKey{v, key}]
 		if !ok {
 			r = freshet.Row{View: v}
-			missing++
+			if !part.whole[v] {
+				missing++
+			}
 		}
 		r.Key = key
 		dst = append(dst, r)
@@ -275,19 +284,46 @@ func (s *Store) Get(_ context.Context, dst []freshet.Row, p freshet.Partition, k
 		return dst, nil
 	}
 	// Still under the lock, so that rows found in memory and rows read from disk belong to one moment.
-	for i := range dst[start:] {
-		r := &dst[start+i]
-		if _, ok := part.rows[rowKey{r.View, key}]; ok {
+	found, err := s.find(p, part, dst[start:])
+	part.mu.RUnlock()
+	if err != nil {
+		return dst[:start], err
+	}
+	part.remember(found, evictions, s.hotBytes)
+	return dst, nil
+}
+
+// findings are what a Get has learned from the disk.
+type findings struct {
+	rows []freshet.Row
+	none []freshet.ViewID // have no row at all
+	some []freshet.ViewID
+}
+
+// find fills the rows that are not in memory from disk.
+func (s *Store) find(p freshet.Partition, part *partition, rows []freshet.Row) (findings, error) {
+	f := findings{rows: rows}
+	for i := range rows {
+		r := &rows[i]
+		if _, ok := part.rows[rowKey{r.View, r.Key}]; ok || part.whole[r.View] {
 			continue
 		}
+		if _, known := part.whole[r.View]; !known {
+			some, err := s.anyRow(p, r.View)
+			if err != nil {
+				return f, err
+			}
+			if !some {
+				f.none = append(f.none, r.View)
+				continue
+			}
+			f.some = append(f.some, r.View)
+		}
 		if err := s.read(p, r); err != nil {
-			part.mu.RUnlock()
-			return dst[:start], err
+			return f, err
 		}
 	}
-	part.mu.RUnlock()
-	part.remember(dst[start:], evictions, s.hotBytes)
-	return dst, nil
+	return f, nil
 }
 
 // read fills r from disk and leaves it as it is if it is not there.
@@ -304,18 +340,35 @@ func (s *Store) read(p freshet.Partition, r *freshet.Row) error {
 	return decodeRow(b, r)
 }
 
+// anyRow tells whether a view has a row on disk.
+func (s *Store) anyRow(p freshet.Partition, v freshet.ViewID) (bool, error) {
+	lower, upper := rowsOf(p, v)
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	if err != nil {
+		return false, err
+	}
+	some := it.First()
+	return some, it.Close()
+}
+
 // remember keeps rows that were read from disk in memory, and that there are none: a title that nobody has played is
 // asked for as often as the others. If rows were dropped since they were read, one of them may have been
 // newer than what was read: then nothing is kept.
-func (part *partition) remember(rows []freshet.Row, evictions uint64, hotBytes int64) {
+func (part *partition) remember(f findings, evictions uint64, hotBytes int64) {
 	part.mu.Lock()
 	defer part.mu.Unlock()
 	if part.closed || part.evictions != evictions {
 		return
 	}
-	for _, r := range rows {
+	for _, v := range f.none {
+		part.whole[v] = true
+	}
+	for _, v := range f.some {
+		part.whole[v] = false
+	}
+	for _, r := range f.rows {
 		k := rowKey{r.View, r.Key}
-		if _, ok := part.rows[k]; !ok {
+		if _, ok := part.rows[k]; !ok && !part.whole[r.View] {
 			part.put(k, r)
 		}
 	}

@@ -146,6 +146,51 @@ func TestHotRowsAreBounded(t *testing.T) {
 	}
 }
 
+// TestAViewThatBeganEmptyIsNotLookedForOnDisk: nothing is kept of an entity without a row, and rows are found again once some are
+// on disk alone.
+func TestAViewThatBeganEmptyIsNotLookedForOnDisk(t *testing.T) {
+	t.Parallel()
+	const hot = 1 << 20
+	s := New(openPebble(t, vfs.NewMem()), &Options{HotBytes: hot})
+	part := &s.partitions[1]
+	own, _ := s.Acquire(t.Context(), 1, nil)
+	key := func(o freshet.Offset) freshet.Key { return freshet.Key(fmt.Sprint(o)) }
+	get := func(k freshet.Key) freshet.Row {
+		rows, err := s.Get(t.Context(), nil, 1, k, []freshet.ViewID{1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return rows[0]
+	}
+	const rows = 200
+	for o := freshet.Offset(1); o <= rows; o++ {
+		if got := get(key(o)); got.Data != nil || !part.whole[1] || len(part.rows) >= int(o) {
+			t.Fatalf("row %d before it is there: %+v, with %d rows in memory, all: %v", o, got, len(part.rows), part.whole[1])
+		}
+		r := freshet.Row{View: 1, Key: key(o), Offset: o, Data: make([]byte, 100)}
+		if err := s.Apply(t.Context(), 1, own.Epoch, o, []freshet.Row{r}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Checkpoint(t.Context(), 1, own.Epoch, []freshet.ViewID{1}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if part.whole[1] || len(part.rows) == rows {
+		t.Fatalf("%d of %d rows are in memory, all: %v", len(part.rows), rows, part.whole[1])
+	}
+	for o := freshet.Offset(1); o <= rows; o++ {
+		if got := get(key(o)); got.Offset != o {
+			t.Fatalf("row %d: %+v", o, got)
+		}
+	}
+	if err := s.Drop(t.Context(), 1, own.Epoch, nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := get(key(1)); got.Data != nil || !part.whole[1] || len(part.rows) != 0 {
+		t.Fatalf("after Drop: %+v, %d rows in memory, all: %v", got, len(part.rows), part.whole[1])
+	}
+}
+
 func TestHotPathAllocations(t *testing.T) {
 	s := New(openPebble(t, vfs.NewMem()), nil)
 	own, _ := s.Acquire(t.Context(), 1, nil)

@@ -63,6 +63,7 @@ func (s *Store) Drop(_ context.Context, p freshet.Partition, epoch freshet.Epoch
 			part.drop(k, r)
 		}
 	}
+	maps.DeleteFunc(part.whole, func(v freshet.ViewID, _ bool) bool { return gone(v) })
 	part.evictions++ // also for rows that somebody has just read from disk
 	return nil
 }
