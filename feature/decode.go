@@ -43,14 +43,16 @@ func (s *Schema) Decode(raw []byte, ingest freshet.Timestamp, r *Record) error {
 	return r.fill(t)
 }
 
-// DecodeEvent reads an event of the log: its id, type and times win over what the payload says.
+// DecodeEvent reads an event of the log: its id, type and times win over what the payload says. That the payload is JSON was
+// checked by Decode before it came into the log and is not checked anew. One that is no JSON all the same gives an error or
+// what can be made out of it, always the same.
 func (s *Schema) DecodeEvent(ev *freshet.Event, r *Record) error {
 	r.clear()
 	t := s.types[ev.Type]
 	if t == nil {
 		return s.unknownType(string(ev.Type))
 	}
-	if _, err := r.decoder.split(ev.Payload); err != nil {
+	if _, err := r.decoder.cut(string(ev.Payload)); err != nil {
 		return err
 	}
 	r.ID, r.EventTime, r.IngestTime = ev.ID, ev.EventTime, ev.IngestTime
@@ -145,7 +147,6 @@ const maxDepth = 64
 func (d *decoder) split(raw []byte) (known, error) {
 	d.source = *bytes.NewBuffer(raw)
 	d.json.Reset(&d.source)
-	d.members = d.members[:0]
 	value, err := d.json.ReadValue()
 	if err == nil && value.Kind() != '{' {
 		return known{}, freshet.Errorf(freshet.InvalidArgument, "an event is a JSON object, not %s", excerpt(string(value)))
@@ -161,20 +162,31 @@ func (d *decoder) split(raw []byte) (known, error) {
 	return known{}, syntaxError(err)
 }
 
-// cut finds the members of a valid object.
+// cut finds the members of an object.
 func (d *decoder) cut(object string) (k known, err error) {
-	c := cursor{text: object, at: 1}
+	d.members = d.members[:0]
+	c := cursor{text: object}
+	if c.skip(); c.peek() != '{' {
+		return k, broken(0)
+	}
+	c.at++
 	for {
 		c.skip()
-		if c.text[c.at] == '}' {
+		if c.peek() == '}' {
 			return k, nil
 		}
 		name, _ := c.value()
+		if !isText(name) {
+			return k, broken(c.at)
+		}
 		if name, err = d.unquote(name); err != nil {
 			return k, err
 		}
 		c.skip()
 		value, depth := c.value()
+		if value == "" {
+			return k, broken(c.at)
+		}
 		if depth >= maxDepth {
 			name = excerpt(name)
 			return k, freshet.FieldErrorf(freshet.InvalidArgument, name, "%s: nested deeper than %d levels", name, maxDepth)
@@ -196,6 +208,10 @@ func (d *decoder) cut(object string) (k known, err error) {
 			d.members = append(d.members, member{name, value})
 		}
 	}
+}
+
+func broken(at int) error {
+	return freshet.Errorf(freshet.InvalidArgument, "the event is no JSON at byte %d", at)
 }
 
 // syntaxError names the member in which the text stops being JSON, where that is known.
@@ -282,16 +298,24 @@ func excerpt(value string) string {
 	return value[:most] + "…"
 }
 
-// cursor walks over a text that is known to be valid JSON.
+// cursor walks over a text that should be valid JSON. Over any other it goes as far as it can, and gives "" for what is no value.
 type cursor struct {
 	text string
 	at   int
 }
 
+// peek is the byte at hand, 0 at the end.
+func (c *cursor) peek() byte {
+	if c.at < len(c.text) {
+		return c.text[c.at]
+	}
+	return 0
+}
+
 // skip passes what may stand between values.
 func (c *cursor) skip() {
 	for {
-		switch c.text[c.at] {
+		switch c.peek() {
 		case ' ', '\t', '\n', '\r', ',', ':':
 			c.at++
 		default:
@@ -303,37 +327,51 @@ func (c *cursor) skip() {
 // value passes one value. depth counts the lists and objects inside each other in it.
 func (c *cursor) value() (value string, depth int) {
 	from := c.at
-	switch c.text[c.at] {
+	whole := true
+	switch c.peek() {
 	case '"':
-		c.passString()
+		whole = c.passString()
 	case '{', '[':
-		depth = c.passNested()
+		depth, whole = c.passNested()
 	default:
 		c.passWord()
+	}
+	if !whole {
+		return "", depth
 	}
 	return c.text[from:c.at], depth
 }
 
-func (c *cursor) passString() {
+func (c *cursor) passString() (whole bool) {
 	inner := c.text[c.at+1:]
-	if end := strings.IndexByte(inner, '"'); strings.IndexByte(inner[:end], '\\') < 0 {
-		c.at += end + 2
-		return
+	end := strings.IndexByte(inner, '"')
+	if end < 0 {
+		return false
 	}
-	for c.at++; c.text[c.at] != '"'; c.at++ {
-		if c.text[c.at] == '\\' {
+	if strings.IndexByte(inner[:end], '\\') < 0 {
+		c.at += end + 2
+		return true
+	}
+	for c.at++; c.at < len(c.text); c.at++ {
+		switch c.text[c.at] {
+		case '"':
+			c.at++
+			return true
+		case '\\':
 			c.at++
 		}
 	}
-	c.at++
+	return false
 }
 
-func (c *cursor) passNested() (deepest int) {
+func (c *cursor) passNested() (deepest int, whole bool) {
 	depth := 0
-	for {
+	for c.at < len(c.text) {
 		switch c.text[c.at] {
 		case '"':
-			c.passString()
+			if !c.passString() {
+				return deepest, false
+			}
 			continue
 		case '{', '[':
 			depth++
@@ -343,9 +381,10 @@ func (c *cursor) passNested() (deepest int) {
 		}
 		c.at++
 		if depth == 0 {
-			return deepest
+			return deepest, true
 		}
 	}
+	return deepest, false
 }
 
 func (c *cursor) passWord() {
@@ -357,3 +396,6 @@ func (c *cursor) passWord() {
 		c.at++
 	}
 }
+
+// isText tells whether a value that a cursor gave is a string.
+func isText(value string) bool { return value != "" && value[0] == '"' }

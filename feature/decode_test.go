@@ -195,6 +195,47 @@ func TestDecodeAllocates(t *testing.T) {
 	}
 }
 
+// TestDecodeEventOfNoJSON: the log has what Decode let in, but a payload of anything else must not end a receiver.
+func TestDecodeEventOfNoJSON(t *testing.T) {
+	t.Parallel()
+	s := testSchema(t)
+	for _, raw := range []string{
+		"", "{", "[]", "1", `"`, `{"`, `{"a`, `{"a"`, `{"a":`, `{"a":}`, `{"a":"`, `{"a":"\`, `{"a":[}`, `{"a":{"b"`, `{1:2}`, `{"user_id":"u","tags":[1}`,
+		`{"user_id":"u","content_id":"c","tags":["a"}`, `{"user_id":"u","content_id":"c","v":[1,2}`, `{"user_id":"u","content_id":"c","v":[1,"}`,
+	} {
+		ev := freshet.Event{ID: "e", Type: "play", EventTime: 5, IngestTime: 7, Payload: []byte(raw)}
+		if err := s.DecodeEvent(&ev, s.NewRecord()); freshet.CodeOf(err) != freshet.InvalidArgument {
+			t.Errorf("%s: %v", raw, err)
+		}
+	}
+}
+
+// FuzzDecodeEvent: of what Decode accepts it finds the same values, and of anything else it finds an end.
+func FuzzDecodeEvent(f *testing.F) {
+	for _, raw := range []string{
+		playEvent, `{"type":"search","user_id":12e1}`, ` { "type" : "play","user_id":"u\u00e9","content_id":"c","v":[1,2,3],"tags":["a","\n"],"x":{"y":["\"]}"]} } `,
+		`{"a":[`, `{"type":"play","user_id":"u","content_id":"c","tags":[1}`, "\xff",
+	} {
+		f.Add([]byte(raw))
+	}
+	s := testSchema(f)
+	door, log := s.NewRecord(), s.NewRecord()
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		wrong := s.Decode(raw, freshet.MaxTimestamp, door)
+		ev := freshet.Event{ID: "e", Type: "play", EventTime: 5, IngestTime: 7, Payload: raw}
+		if wrong == nil {
+			ev.ID, ev.Type, ev.EventTime, ev.IngestTime = door.ID, door.Type, door.EventTime, door.IngestTime
+		}
+		err := s.DecodeEvent(&ev, log)
+		if err != nil && freshet.CodeOf(err) != freshet.InvalidArgument {
+			t.Fatal(err)
+		}
+		if wrong == nil && (err != nil || !reflect.DeepEqual(door.slots, log.slots)) {
+			t.Fatalf("Decode found %+v, DecodeEvent %+v (%v)", door.slots, log.slots, err)
+		}
+	})
+}
+
 func FuzzDecode(f *testing.F) {
 	for _, raw := range []string{playEvent, `{"type":"search","user_id":12e1}`, `{"type":"play","v":[1,2,3],"tags":["a","\n"]}`, `{`, `{"a":[`, "\xff"} {
 		f.Add([]byte(raw))

@@ -93,13 +93,13 @@ func readStrings(d *decoder, f *field, value string, v *expression.Value) string
 	list := []expression.Value{}
 	for c := (cursor{text: value, at: 1}); ; {
 		c.skip()
-		if c.text[c.at] == ']' {
+		if c.peek() == ']' {
 			*v = expression.Value{Kind: expression.List, List: list}
 			return ""
 		}
 		element, _ := c.value()
 		var e expression.Value
-		if readString(d, f, element, &e) != "" {
+		if element == "" || readString(d, f, element, &e) != "" {
 			return want
 		}
 		list = append(list, e)
@@ -114,12 +114,15 @@ func readVector(_ *decoder, f *field, value string, v *expression.Value) string 
 	vec := make([]float64, 0, f.typ.Dim)
 	for c := (cursor{text: value, at: 1}); ; {
 		c.skip()
-		if c.text[c.at] == ']' {
+		if c.peek() == ']' {
 			break
 		}
 		element, _ := c.value()
+		if element == "" || len(vec) == f.typ.Dim {
+			return want
+		}
 		x, ok := float(element)
-		if !ok || len(vec) == f.typ.Dim {
+		if !ok {
 			return want
 		}
 		vec = append(vec, x)
