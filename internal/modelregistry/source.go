@@ -2,7 +2,6 @@ package modelregistry
 
 import (
 	"context"
-	"io"
 
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/internal/project"
@@ -22,7 +21,7 @@ type source struct {
 	rest   release.Source
 }
 
-func (s source) Table(ctx context.Context, t project.Table) (io.ReadCloser, error) {
+func (s source) Table(ctx context.Context, t project.Table) (*release.File, error) {
 	return s.rest.Table(ctx, t)
 }
 

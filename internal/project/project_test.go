@@ -239,7 +239,7 @@ func TestPlaces(t *testing.T) {
 		{"push of candidates", "file: data/catalog.csv", "push: true", "true", "candidates"},
 		{"type of pushed column", "file: data/profile.csv,  columns: { tenure_days: int", "push: true, columns: { tenure_days: vector 3", "vector 3", "no such type of column"},
 		{"event time of pushed rows", "file: data/profile.csv,  columns: { tenure_days: int", "push: true, columns: { event_timestamp: time, tenure_days: int", "event_timestamp: time", "another name"},
-		{"parquet", "data/profile.csv", "data/profile.parquet", "data/profile.parquet", "not available"},
+		{"spreadsheet", "data/profile.csv", "data/profile.xlsx", "data/profile.xlsx", "give a CSV or Parquet file"},
 		{"segment key", "lateness: 12h", "segment: { tracks: {} }\nlateness: 12h", "tracks", "did you mean track?"},
 		{"segment type", "lateness: 12h", "segment: { track: { Play Finished: plya } }\nlateness: 12h", "plya", "did you mean play?"},
 		{"segment without type", "lateness: 12h", "segment: { track: { Play Finished: { fields: {} } } }\nlateness: 12h", "{ fields", "type is missing"},

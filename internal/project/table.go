@@ -15,7 +15,7 @@ type Table struct {
 	Name   freshet.TableName
 	Entity freshet.EntityKind
 	Push   bool   // rows come through the doors; there is no file
-	File   string // CSV, relative to the project file, with slashes; never outside its folder
+	File   string // CSV or Parquet, relative to the project file, with slashes; never outside its folder
 	// Spec says how to read the file. In a table that some pipeline takes its candidates from, the key fields come first
 	// among the columns, so that expressions can name them; elsewhere the key is known without the table.
 	Spec table.Spec
@@ -23,7 +23,7 @@ type Table struct {
 
 var columnTypes = []string{"string", "int", "float", "bool", "time"}
 
-// pushTypes are the types of columns in push tables: those of files, and lists of texts, which a CSV file cannot hold.
+// pushTypes are the types of columns in push tables: those of files, and lists of texts, which a table of a file cannot hold.
 var pushTypes = append(slices.Clone(columnTypes), "strings")
 
 // pushNames are columns that clients send with each pushed row beside those of the table.
@@ -134,10 +134,8 @@ func (r *reader) areCandidates(name string) bool {
 func (r *reader) tableFile(n *node, path, file string) {
 	r.localPath(n, path+": file", file)
 	switch ext := strings.ToLower(filepath.Ext(file)); ext {
-	case ".csv", "":
-	case ".parquet", ".pq":
-		r.issue(n, "%s: file: Parquet is not available in this version; give a CSV file", path)
+	case ".csv", ".parquet", ".pq", "": // which of both it is its content says
 	default:
-		r.issue(n, "%s: file: %s is not read; give a CSV file", path, ext)
+		r.issue(n, "%s: file: %s is not read; give a CSV or Parquet file", path, ext)
 	}
 }

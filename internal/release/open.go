@@ -23,10 +23,25 @@ func Open(p *project.Project, runtimes []modelruntime.Runtime) (*Opened, error) 
 	return OpenFrom(context.Background(), p, Folder(p), runtimes)
 }
 
-// OpenFrom loads the tables and models that p names from source, binds its pipelines to them, and gives the whole as a release
+// OpenFrom opens a release that shares nothing with others.
+func OpenFrom(ctx context.Context, p *project.Project, source Source, runtimes []modelruntime.Runtime) (*Opened, error) {
+	return NewOpener(runtimes).Open(ctx, p, source)
+}
+
+// Opener opens releases. A table that several of them have open at once is loaded once and shared: a release that differs in a model
+// costs no second id map. It may be used concurrently.
+type Opener struct {
+	runtimes []modelruntime.Runtime
+	tables   sharedTables
+}
+
+// NewOpener returns an opener of models that runtimes open.
+func NewOpener(runtimes []modelruntime.Runtime) *Opener { return &Opener{runtimes: runtimes} }
+
+// Open loads the tables and models that p names from source, binds its pipelines to them, and gives the whole as a release
 // that has no name yet. The caller holds it until Close. The error joins everything that is wrong: a missing file, a table
 // without a column, a model input that nothing gives.
-func OpenFrom(ctx context.Context, p *project.Project, source Source, runtimes []modelruntime.Runtime) (*Opened, error) {
+func (opener *Opener) Open(ctx context.Context, p *project.Project, source Source) (*Opened, error) {
 	o := &Opened{
 		project: p,
 		tables:  map[freshet.TableName]*table.Table{},
@@ -38,15 +53,16 @@ func OpenFrom(ctx context.Context, p *project.Project, source Source, runtimes [
 		if t.Push {
 			continue // its rows are live data: they belong to no release
 		}
-		opened, err := openTable(ctx, source, t)
+		opened, give, err := opener.table(ctx, source, t)
 		if err != nil {
-			problems = append(problems, err)
+			problems = append(problems, freshet.FieldErrorf("", "tables."+string(t.Name), "table %s: %w", t.Name, err))
 			continue
 		}
 		o.tables[t.Name] = opened
+		o.give = append(o.give, give)
 	}
 	for _, m := range p.Models {
-		opened, err := openModel(ctx, source, m, runtimes)
+		opened, err := openModel(ctx, source, m, opener.runtimes)
 		if err != nil {
 			problems = append(problems, err)
 			continue
@@ -80,17 +96,24 @@ func (o *Opened) Name(id freshet.ReleaseID, created freshet.Timestamp) {
 	o.manifest.ID, o.manifest.CreatedAt = id, created
 }
 
-func openTable(ctx context.Context, source Source, t project.Table) (*table.Table, error) {
+// table loads a table, or gives one that is open already. give is for when it is needed no more.
+func (opener *Opener) table(ctx context.Context, source Source, t project.Table) (opened *table.Table, give func(), err error) {
 	f, err := source.Table(ctx, t)
 	if err != nil {
-		return nil, freshet.FieldErrorf("", "tables."+string(t.Name), "table %s: %w", t.Name, err)
+		return nil, nil, err
 	}
-	defer f.Close()
-	opened, err := table.ReadCSV(f, t.Spec)
-	if err != nil {
-		return nil, freshet.FieldErrorf("", "tables."+string(t.Name), "table %s: %s: %w", t.Name, t.File, err)
-	}
-	return opened, nil
+	closed := sync.OnceValue(f.Close)
+	defer closed()
+	return opener.tables.take(ctx, keyOf(f.Digest, t.Spec), func() (*table.Table, error) {
+		opened, err := table.Read(f, f.Size(), t.Spec)
+		if err == nil {
+			err = closed() // before others may use what was read
+		}
+		if err != nil {
+			return nil, freshet.Errorf("", "%s: %w", t.File, err)
+		}
+		return opened, nil
+	})
 }
 
 func openModel(ctx context.Context, source Source, m project.Model, runtimes []modelruntime.Runtime) (*Model, error) {

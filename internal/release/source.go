@@ -16,7 +16,7 @@ import (
 // of a manifest.
 type Source interface {
 	// Table opens the file of a table. Push tables have none and are not asked for.
-	Table(ctx context.Context, t project.Table) (io.ReadCloser, error)
+	Table(ctx context.Context, t project.Table) (*File, error)
 	// Model opens the artifact of a model.
 	Model(ctx context.Context, m project.Model) (*Artifact, error)
 }
@@ -42,7 +42,7 @@ func Folder(p *project.Project) Source { return folder{p} }
 
 type folder struct{ p *project.Project }
 
-func (f folder) Table(_ context.Context, t project.Table) (io.ReadCloser, error) {
+func (f folder) Table(_ context.Context, t project.Table) (*File, error) {
 	// A project file may come from elsewhere: it reads below its own folder only.
 	root, err := os.OpenRoot(f.p.Dir)
 	if err != nil {
@@ -53,7 +53,7 @@ func (f folder) Table(_ context.Context, t project.Table) (io.ReadCloser, error)
 	if err != nil {
 		return nil, freshet.Errorf(freshet.NotFound, "%w", err)
 	}
-	return file, nil
+	return openDisk(file)
 }
 
 func (f folder) Model(_ context.Context, m project.Model) (*Artifact, error) {

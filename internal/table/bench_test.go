@@ -6,6 +6,9 @@ import (
 	"runtime"
 	"testing"
 
+	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/compress/zstd"
+
 	freshet "github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/feature/expression"
 	"github.com/freshet-ml/freshet/internal/table"
@@ -39,6 +42,25 @@ func BenchmarkReadCSV(b *testing.B) {
 	runtime.KeepAlive(tab)
 	tab = nil
 	b.ReportMetric(float64(with-heap())/benchRows, "B/row")
+}
+
+// BenchmarkReadParquet loads the same id map.
+func BenchmarkReadParquet(b *testing.B) {
+	type row struct {
+		UserID   string `parquet:"user_id"`
+		Sequence int64  `parquet:"sequence"`
+	}
+	rows := make([]row, benchRows)
+	for i := range rows {
+		rows[i] = row{fmt.Sprintf("user-%07d", i), int64(i)}
+	}
+	file := parquetOf(b, rows, parquet.Compression(&zstd.Codec{}))
+	b.SetBytes(int64(len(file)))
+	for b.Loop() {
+		if _, err := open(file, idMap); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 func heap() uint64 {

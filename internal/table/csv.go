@@ -5,10 +5,9 @@ import (
 	"encoding/csv"
 	"errors"
 	"io"
-	"unicode/utf8"
+	"strconv"
 
 	freshet "github.com/freshet-ml/freshet"
-	"github.com/freshet-ml/freshet/feature/expression"
 )
 
 // ReadCSV reads a table as RFC 4180 has it: a header line, then rows of as many fields. Key fields and columns are found by
@@ -16,48 +15,43 @@ import (
 // passed over. Returns InvalidArgument with line and column for a value of the wrong type, a missing or overlong key, a key
 // that is there twice and text that is no UTF-8; TooLarge over MaxRows.
 func ReadCSV(r io.Reader, spec Spec) (*Table, error) {
-	l := loader{spec: spec, table: &Table{spec: spec}}
-	if err := l.read(r); err != nil {
+	b, err := newBuilder(spec)
+	l := csvLoader{builder: b}
+	var t *Table
+	if err == nil {
+		t, err = l.read(r)
+	}
+	if err != nil {
 		return nil, freshet.Errorf("", "table %s: %w", spec.Name, err)
 	}
-	return l.table, nil
+	return t, nil
 }
 
-// loader fills a table from a CSV file.
-type loader struct {
-	spec    Spec
-	table   *Table
+// csvLoader fills a table from a CSV file.
+type csvLoader struct {
+	builder
 	csv     *csv.Reader
-	keyAt   []int // where in a record the key fields stand
-	valueAt []int // … and the columns
-	key     []string
+	keyAt   []int    // where in a record the key fields stand
+	valueAt []int    // … and the columns
 	lines   []uint32 // of each row, to name both lines of a key that is there twice
 }
 
-func (l *loader) read(r io.Reader) error {
-	for _, c := range l.spec.Columns {
-		switch c.Kind {
-		case expression.Number, expression.String, expression.Bool, expression.Time:
-		default:
-			return freshet.FieldErrorf(freshet.Internal, c.Name, "column %q: a table has no values of kind %d", c.Name, c.Kind)
-		}
-		l.table.columns = append(l.table.columns, column{kind: c.Kind})
-	}
+func (l *csvLoader) read(r io.Reader) (*Table, error) {
 	l.csv = csv.NewReader(withoutMark(r))
 	l.csv.ReuseRecord = true
 	if err := l.header(); err != nil {
-		return err
+		return nil, err
 	}
 	for {
 		record, err := l.csv.Read()
 		if errors.Is(err, io.EOF) {
-			return l.finish()
+			return l.finish(func(row int) string { return "line " + strconv.Itoa(int(l.lines[row])) })
 		}
 		if err != nil {
-			return readError(err)
+			return nil, readError(err)
 		}
 		if err := l.row(record); err != nil {
-			return err
+			return nil, err
 		}
 	}
 }
@@ -79,7 +73,7 @@ func readError(err error) error {
 	return err
 }
 
-func (l *loader) header() error {
+func (l *csvLoader) header() error {
 	names, err := l.csv.Read()
 	if errors.Is(err, io.EOF) {
 		return freshet.Errorf(freshet.InvalidArgument, "the file is empty: expected a header line with the names of the columns")
@@ -120,18 +114,17 @@ func (l *loader) header() error {
 	return nil
 }
 
-func (l *loader) row(record []string) error {
-	if l.table.Len() == MaxRows {
-		return freshet.Errorf(freshet.TooLarge, "line %d: more than %d rows", l.line(0), MaxRows)
+func (l *csvLoader) row(record []string) error {
+	if err := l.room(); err != nil {
+		return freshet.Errorf("", "line %d: %w", l.line(0), err)
 	}
-	l.key = l.key[:0]
 	for i, at := range l.keyAt {
 		if err := checkKeyField(record[at]); err != nil {
 			return l.wrong(at, l.spec.KeyFields[i], err)
 		}
-		l.key = append(l.key, record[at])
+		l.key[i] = record[at]
 	}
-	if err := l.table.keys.append(string(freshet.JoinKey(l.key...))); err != nil {
+	if err := l.addKey(); err != nil {
 		return err
 	}
 	l.lines = append(l.lines, uint32(l.line(0)))
@@ -147,33 +140,11 @@ func (l *loader) row(record []string) error {
 	return nil
 }
 
-// checkKeyField is the rule of the event contract for keys.
-func checkKeyField(s string) error {
-	if len(s) == 0 || len(s) > freshet.MaxKeyBytes {
-		return freshet.Errorf(freshet.InvalidArgument, "a key field of %d bytes: expected 1 … %d", len(s), freshet.MaxKeyBytes)
-	}
-	if !utf8.ValidString(s) {
-		return freshet.Errorf(freshet.InvalidArgument, "%.40q is no UTF-8", s)
-	}
-	return nil
-}
-
-func (l *loader) line(field int) int {
+func (l *csvLoader) line(field int) int {
 	line, _ := l.csv.FieldPos(field)
 	return line
 }
 
-func (l *loader) wrong(field int, name string, err error) error {
+func (l *csvLoader) wrong(field int, name string, err error) error {
 	return freshet.FieldErrorf("", name, "line %d, column %q: %w", l.line(field), name, err)
-}
-
-func (l *loader) finish() error {
-	t := l.table
-	x, first, again, ok := newIndex(&t.keys)
-	if !ok {
-		return freshet.Errorf(freshet.InvalidArgument, "line %d: key %q stands in line %d already", l.lines[again], t.keys.at(again), l.lines[first])
-	}
-	t.index = x
-	t.digest = t.computeDigest()
-	return nil
 }
