@@ -22,7 +22,7 @@ import (
 
 // evaluateCommand says how good a model would have been.
 type evaluateCommand struct {
-	Model freshet.ModelName `arg:"" help:"The model, by its name in the project."`
+	Model string `arg:"" help:"The model, by its name in the project; with @VERSION or @ALIAS that version of the server's registry."`
 
 	Project string `default:"." placeholder:"PATH" help:"The project file, or the folder it is in (default: this folder)."`
 	Events  string `required:"" placeholder:"FILE" help:"What happened: an NDJSON or CSV file, gzipped or not; - is standard input."`
@@ -34,21 +34,30 @@ type evaluateCommand struct {
 	K           []int  `default:"5,10,20" placeholder:"N,…" help:"Cut-offs of the ranking metrics (default ${default})."`
 	ExcludeSeen bool   `help:"Leave out of the list what the user has had before."`
 	Seed        uint64 `default:"1" placeholder:"N" help:"Of the bootstrap intervals (default ${default})."`
+
+	Store   bool `help:"Keep the metrics on the server, with the version that has these bytes (default: if a version is named)."`
+	NoStore bool `help:"Keep them nowhere."`
+	remote
 }
 
 // Help is the long text of `freshet evaluate --help`.
 func (evaluateCommand) Help() string {
 	return `Goes through the events in the order of their times, asks for the prediction of each user just before the user's last
-target event, with the features as they were then, and compares. Nothing is sent anywhere.
+target event, with the features as they were then, and compares. The model is that of the project's folder, and nothing is sent anywhere;
+of MODEL@VERSION it is that version, which is fetched from the server, where the metrics are kept with it.
 
 Examples:
 
   freshet evaluate ranker --events events.jsonl --where completed --k 5,10,20
-  freshet evaluate ranker --events events.jsonl --label completed`
+  freshet evaluate ranker --events events.jsonl --label completed
+  freshet evaluate ranker@7 --events events.jsonl --where completed && freshet models ranker`
 }
 
 // Validate is called by kong.
 func (c *evaluateCommand) Validate() error {
+	if c.Store && c.NoStore {
+		return fmt.Errorf("--store and --no-store: expected one of them")
+	}
 	for _, k := range c.K {
 		if k < 1 {
 			return fmt.Errorf("--k: expected positive numbers, such as 5,10,20")
@@ -67,7 +76,11 @@ func (c *evaluateCommand) Run(ctx context.Context, sh *shell) error {
 	if err != nil {
 		return err
 	}
-	rel, err := release.Open(p, sh.runtimes)
+	source, err := c.source(ctx, p)
+	if err != nil {
+		return err
+	}
+	rel, err := release.OpenFrom(ctx, p, source, sh.runtimes)
 	if err != nil {
 		return sh.printProblems(err)
 	}
@@ -90,36 +103,42 @@ func (c *evaluateCommand) Run(ctx context.Context, sh *shell) error {
 		return err
 	}
 	if sh.json {
-		return sh.printJSON(report)
+		err = sh.printJSON(report)
+	} else {
+		err = sh.printEvaluation(&report, skipped)
 	}
-	return sh.printEvaluation(&report, skipped)
+	if err != nil || !c.stores() {
+		return err
+	}
+	return c.store(ctx, sh, rel, &report)
 }
 
 // pipeline is the one to ask.
 func (c *evaluateCommand) pipeline(p *project.Project) (freshet.PipelineName, error) {
-	if _, ok := p.Model(c.Model); !ok {
-		return "", freshet.FieldErrorf(freshet.NotFound, "model", "the project has no model %q%s", c.Model, hintModels(p))
+	name, _ := c.named()
+	if _, ok := p.Model(name); !ok {
+		return "", freshet.FieldErrorf(freshet.NotFound, "model", "the project has no model %q%s", name, hintModels(p))
 	}
 	if c.Pipeline != "" {
 		pipeline, ok := p.Pipeline(freshet.PipelineName(c.Pipeline))
-		if !ok || pipeline.Model != c.Model {
-			return "", freshet.FieldErrorf(freshet.InvalidArgument, "pipeline", "--pipeline %s: no pipeline of this name uses model %s", c.Pipeline, c.Model)
+		if !ok || pipeline.Model != name {
+			return "", freshet.FieldErrorf(freshet.InvalidArgument, "pipeline", "--pipeline %s: no pipeline of this name uses model %s", c.Pipeline, name)
 		}
 		return pipeline.Name, nil
 	}
 	var with []string
 	for _, pipeline := range p.Pipelines {
-		if pipeline.Model == c.Model {
+		if pipeline.Model == name {
 			with = append(with, string(pipeline.Name))
 		}
 	}
 	switch len(with) {
 	case 0:
-		return "", freshet.FieldErrorf(freshet.InvalidArgument, "model", "no pipeline of the project uses model %s: there is nothing to ask it for", c.Model)
+		return "", freshet.FieldErrorf(freshet.InvalidArgument, "model", "no pipeline of the project uses model %s: there is nothing to ask it for", name)
 	case 1:
 		return freshet.PipelineName(with[0]), nil
 	}
-	return "", freshet.FieldErrorf(freshet.InvalidArgument, "pipeline", "%s use model %s: choose one with --pipeline", strings.Join(with, " and "), c.Model)
+	return "", freshet.FieldErrorf(freshet.InvalidArgument, "pipeline", "%s use model %s: choose one with --pipeline", strings.Join(with, " and "), name)
 }
 
 func hintModels(p *project.Project) string {

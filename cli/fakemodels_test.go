@@ -6,10 +6,13 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"testing/fstest"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/internal/modelregistry"
+	"github.com/freshet-ml/freshet/modelruntime"
 )
 
 const fakeVersion = `{"model":"ranker","version":%d,"digest":"sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a0%d","bytes":300,` +
@@ -63,6 +66,41 @@ func writeModel(w http.ResponseWriter, aliases string) {
 	fmt.Fprintf(w, `{"name":"ranker","versions":[%s,%s],"aliases":{%s},"alias_history":[`+
 		`{"alias":"champion","version":6,"at":"2025-03-02T12:00:00.000Z","actor":"bob"},`+
 		`{"alias":"champion","version":7,"at":"2025-03-03T12:00:00.000Z","actor":"ada","reason":"better"}],"revision":9}`, version6(), version7(), aliases)
+}
+
+// stored is the artifact of version 7: it ranks the other way round than the model of the scripts.
+var stored = fstest.MapFS{"model.json": {Data: []byte(`{"format": "freshet.linear/1", "link": "identity", "features": [{"name": "plays"}], "coefficients": [[-1]], "intercept": [0]}`)}}
+
+func (f *fakeServer) version(w http.ResponseWriter, r *http.Request) {
+	if r.PathValue("version") != "7" && r.PathValue("version") != "champion" {
+		problem(w, 404, freshet.NotFound, "version", "version: model ranker has no version "+r.PathValue("version"))
+		return
+	}
+	digest, err := modelruntime.Digest(stored)
+	if err != nil {
+		panic(err)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	fmt.Fprint(w, strings.Replace(version7(), "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a07", string(digest), 1))
+}
+
+func (f *fakeServer) artifact(w http.ResponseWriter, _ *http.Request) {
+	if err := modelregistry.WriteTar(w, stored); err != nil {
+		panic(err)
+	}
+}
+
+// metrics notes what is kept with a version.
+func (f *fakeServer) metrics(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.uploads = append(f.uploads, r.PathValue("name")+"@"+r.PathValue("version")+": "+string(body))
+	w.Header().Set("Content-Type", "application/json")
+	fmt.Fprint(w, version7())
 }
 
 func (f *fakeServer) alias(w http.ResponseWriter, r *http.Request) {

@@ -88,6 +88,7 @@ func (sh *shell) printModel(m client.Model) error {
 			return ""
 		}))
 	}
+	rows = append(rows, evaluatedRows(versions, line)...)
 	rows = append(rows,
 		line("source", func(v client.ModelVersion) string { return v.Lineage.Source }),
 		line("run", func(v client.ModelVersion) string { return v.Lineage.RunID }),
@@ -110,6 +111,40 @@ func (sh *shell) printModel(m client.Model) error {
 		history = append(history, []string{h.Alias, version, h.At.String(), h.Actor, h.Reason})
 	}
 	return sh.printTable(history)
+}
+
+// evaluatedRows are what was measured of the versions after they were published: of each metric the last value.
+func evaluatedRows(versions []client.ModelVersion, line func(string, func(client.ModelVersion) string) []string) [][]string {
+	last := map[int]map[string]float64{}
+	names := map[string]bool{}
+	for _, v := range versions {
+		last[v.Version] = map[string]float64{}
+		for _, e := range v.Evaluations {
+			maps.Copy(last[v.Version], e.Metrics)
+		}
+		for name := range last[v.Version] {
+			names[name] = true
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	rows := [][]string{line("evaluated", func(v client.ModelVersion) string {
+		if len(v.Evaluations) == 0 {
+			return ""
+		}
+		e := v.Evaluations[len(v.Evaluations)-1]
+		return e.At.String() + " by " + e.Actor
+	})}
+	for _, name := range slices.SortedFunc(maps.Keys(names), compareMetrics) {
+		rows = append(rows, line("  "+name, func(v client.ModelVersion) string {
+			if metric, ok := last[v.Version][name]; ok {
+				return value(metric)
+			}
+			return ""
+		}))
+	}
+	return rows
 }
 
 // maxCompared is how many versions stand side by side; --json has all.

@@ -103,25 +103,13 @@ type request struct {
 	ifMatch     string
 }
 
-// call sends r and decodes a 2xx answer into out, which may be nil. Every other answer is returned as an error that
-// holds a *Problem; no answer at all is Unavailable, or DeadlineExceeded when ctx's deadline has passed.
+// call sends r and decodes a 2xx answer into out, which may be nil. Errors are those of open.
 func (c *Client) call(ctx context.Context, r request, out any) error {
-	target := c.URL() + r.path
-	if len(r.query) > 0 {
-		target += "?" + r.query.Encode()
-	}
-	req, err := c.newRequest(ctx, r, target)
+	res, err := c.open(ctx, r)
 	if err != nil {
-		return freshet.Errorf(freshet.InvalidArgument, "%s %s: %w", r.method, c.URL()+r.path, err)
-	}
-	res, err := c.http.Do(req)
-	if err != nil {
-		return c.noAnswer(r, err)
+		return err
 	}
 	defer res.Body.Close()
-	if res.StatusCode < 200 || res.StatusCode > 299 {
-		return c.readProblem(r, res)
-	}
 	body, err := readBounded(res.Body, maxAnswerBytes)
 	if err != nil {
 		if freshet.CodeOf(err) == freshet.TooLarge {
@@ -137,6 +125,28 @@ func (c *Client) call(ctx context.Context, r request, out any) error {
 			r.method, c.URL()+r.path, err)
 	}
 	return nil
+}
+
+// open sends r and gives a 2xx answer, whose body the caller closes. Every other answer is returned as an error that holds a
+// *Problem; no answer at all is Unavailable, or DeadlineExceeded when ctx's deadline has passed.
+func (c *Client) open(ctx context.Context, r request) (*http.Response, error) {
+	target := c.URL() + r.path
+	if len(r.query) > 0 {
+		target += "?" + r.query.Encode()
+	}
+	req, err := c.newRequest(ctx, r, target)
+	if err != nil {
+		return nil, freshet.Errorf(freshet.InvalidArgument, "%s %s: %w", r.method, c.URL()+r.path, err)
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		return nil, c.noAnswer(r, err)
+	}
+	if res.StatusCode < 200 || res.StatusCode > 299 {
+		defer res.Body.Close()
+		return nil, c.readProblem(r, res)
+	}
+	return res, nil
 }
 
 func (c *Client) newRequest(ctx context.Context, r request, target string) (*http.Request, error) {

@@ -21,6 +21,7 @@ type ModelVersion struct {
 	Metrics     map[string]float64 `json:"metrics"`
 	Lineage     Lineage            `json:"lineage"`
 	Aliases     []string           `json:"aliases"`           // that point at it
+	Evaluations []Evaluation       `json:"evaluations"`       // what was measured after it was published, in order
 	Release     freshet.ReleaseID  `json:"release,omitempty"` // that serves it now; "" if none does
 	PublishedAt freshet.Timestamp  `json:"published_at"`
 	PublishedBy string             `json:"published_by"`
@@ -29,6 +30,15 @@ type ModelVersion struct {
 
 // Label names the version in predictions: "ranker@7".
 func (v ModelVersion) Label() string { return string(v.Model) + "@" + strconv.Itoa(v.Version) }
+
+// Evaluation is what was measured of a version after it was published.
+type Evaluation struct {
+	Metrics map[string]float64 `json:"metrics"`
+	Source  string             `json:"source,omitempty"` // on what they were measured, and how
+	At      freshet.Timestamp  `json:"at"`
+	Actor   string             `json:"actor"`
+	Reason  string             `json:"reason,omitempty"`
+}
 
 // Signature is what a model takes and gives.
 type Signature struct {
@@ -147,6 +157,29 @@ func (c *Client) GetModel(ctx context.Context, name freshet.ModelName) (Model, e
 func (c *Client) GetModelVersion(ctx context.Context, name freshet.ModelName, version string) (ModelVersion, error) {
 	var v ModelVersion
 	err := c.call(ctx, request{method: http.MethodGet, path: modelPath(name) + "/versions/" + segment(version)}, &v)
+	return v, err
+}
+
+// GetModelArtifact gives the files of a version as a tar; the caller closes it. version is a number or an alias.
+func (c *Client) GetModelArtifact(ctx context.Context, name freshet.ModelName, version string) (io.ReadCloser, error) {
+	res, err := c.open(ctx, request{method: http.MethodGet, path: modelPath(name) + "/versions/" + segment(version) + "/artifact"})
+	if err != nil {
+		return nil, err
+	}
+	return res.Body, nil
+}
+
+// AddModelMetrics keeps what was measured of a version beside it: Metrics, Source, Actor and Reason of e are sent. version is a
+// number or an alias.
+func (c *Client) AddModelMetrics(ctx context.Context, name freshet.ModelName, version string, e Evaluation) (ModelVersion, error) {
+	body := map[string]any{"metrics": e.Metrics, "source": e.Source, "reason": e.Reason}
+	r, err := post(modelPath(name)+"/versions/"+segment(version)+"/metrics", nil, body)
+	if err != nil {
+		return ModelVersion{}, err
+	}
+	r.actor = e.Actor
+	var v ModelVersion
+	err = c.call(ctx, r, &v)
 	return v, err
 }
 

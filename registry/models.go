@@ -14,6 +14,7 @@ import (
 const (
 	KindVersion = "model.version" // ModelVersion
 	KindAlias   = "model.alias"   // AliasChange
+	KindMetrics = "model.metrics" // Evaluation
 )
 
 // ModelVersion is one version of a model. It never changes: another artifact is another version.
@@ -83,6 +84,8 @@ type Model struct {
 	Versions []ModelVersion // by number, from 1 without a gap
 	Aliases  map[string]int // alias → version
 	History  []AliasMove    // of all aliases, in order
+	// Evaluations are what was measured of versions after they were published, in order: the last 1,000.
+	Evaluations []Evaluation
 }
 
 // Version finds a version by number.
@@ -147,6 +150,13 @@ func ApplyModels(m Models, e Entry) (Models, error) {
 			return m, err
 		}
 		return m.withAlias(AliasMove{c, e.At, e.Actor, e.Reason})
+	case KindMetrics:
+		var measured Evaluation
+		if err := e.Decode(&measured); err != nil {
+			return m, err
+		}
+		measured.At, measured.Actor, measured.Reason = e.At, e.Actor, e.Reason
+		return m.withEvaluation(measured)
 	}
 	return m, nil
 }
@@ -163,7 +173,9 @@ func (m Models) withVersion(v ModelVersion) (Models, error) {
 		return m, freshet.FieldErrorf(freshet.InvalidArgument, "version", "model %s: version %d cannot follow %d", v.Model, v.Number, want-1)
 	}
 	// Clip: a state that somebody holds must never see what is appended to another.
-	return m.with(&Model{Name: old.Name, Versions: append(slices.Clip(old.Versions), v), Aliases: old.Aliases, History: old.History}), nil
+	next := *old
+	next.Versions = append(slices.Clip(old.Versions), v)
+	return m.with(&next), nil
 }
 
 func (m Models) withAlias(move AliasMove) (Models, error) {
@@ -182,7 +194,9 @@ func (m Models) withAlias(move AliasMove) (Models, error) {
 	if move.Version == 0 {
 		delete(aliases, move.Alias)
 	}
-	return m.with(&Model{Name: old.Name, Versions: old.Versions, Aliases: aliases, History: append(slices.Clip(old.History), move)}), nil
+	next := *old
+	next.Aliases, next.History = aliases, append(slices.Clip(old.History), move)
+	return m.with(&next), nil
 }
 
 func (m Models) with(changed *Model) Models {
@@ -210,17 +224,24 @@ func (v ModelVersion) Check() error {
 	if err := CheckDigest(v.Digest); err != nil {
 		return err
 	}
-	if len(v.Metrics) > maxMetrics {
-		return freshet.FieldErrorf(freshet.InvalidArgument, "metrics", "metrics: %d of them; expected at most %d", len(v.Metrics), maxMetrics)
-	}
-	for name, value := range v.Metrics {
-		if name == "" || len(name) > maxMetricBytes || math.IsNaN(value) || math.IsInf(value, 0) {
-			return freshet.FieldErrorf(freshet.InvalidArgument, "metrics", "metrics: %.80q is %v; expected a name of 1 to %d bytes and a finite number", name, value, maxMetricBytes)
-		}
+	if err := checkMetrics(v.Metrics); err != nil {
+		return err
 	}
 	for _, text := range []string{v.Lineage.Source, v.Lineage.Tracking, v.Lineage.RunID} {
 		if len(text) > maxSourceBytes {
 			return freshet.FieldErrorf(freshet.InvalidArgument, "lineage", "lineage: %d bytes; expected at most %d", len(text), maxSourceBytes)
+		}
+	}
+	return nil
+}
+
+func checkMetrics(metrics map[string]float64) error {
+	if len(metrics) > maxMetrics {
+		return freshet.FieldErrorf(freshet.InvalidArgument, "metrics", "metrics: %d of them; expected at most %d", len(metrics), maxMetrics)
+	}
+	for name, value := range metrics {
+		if name == "" || len(name) > maxMetricBytes || math.IsNaN(value) || math.IsInf(value, 0) {
+			return freshet.FieldErrorf(freshet.InvalidArgument, "metrics", "metrics: %.80q is %v; expected a name of 1 to %d bytes and a finite number", name, value, maxMetricBytes)
 		}
 	}
 	return nil

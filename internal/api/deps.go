@@ -97,6 +97,8 @@ type Versions interface {
 	Now(ctx context.Context) (registry.Models, registry.Revision, error)
 	Check(ctx context.Context, dir fs.FS) (modelregistry.Checked, error)
 	PublishChecked(ctx context.Context, dir fs.FS, checked modelregistry.Checked, p modelregistry.Publication) (v registry.ModelVersion, fresh bool, err error)
+	AddMetrics(ctx context.Context, e registry.Evaluation, actor, reason string) (*registry.Model, error)
+	Open(ctx context.Context, v registry.ModelVersion) (*release.Artifact, error)
 	SetAlias(ctx context.Context, expected registry.Revision, c registry.AliasChange, actor, reason string) (*registry.Model, error)
 }
 

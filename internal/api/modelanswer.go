@@ -16,22 +16,35 @@ type modelVersion struct {
 	Metrics     map[string]float64 `json:"metrics"`
 	Lineage     registry.Lineage   `json:"lineage"`
 	Aliases     []string           `json:"aliases"`
+	Evaluations []evaluation       `json:"evaluations"`
 	Release     freshet.ReleaseID  `json:"release,omitempty"` // that serves it now
 	PublishedAt freshet.Timestamp  `json:"published_at"`
 	PublishedBy string             `json:"published_by"`
 	Reason      string             `json:"reason,omitempty"`
 }
 
+// evaluation is what was measured of a version after it was published.
+type evaluation struct {
+	Metrics map[string]float64 `json:"metrics"`
+	Source  string             `json:"source,omitempty"`
+	At      freshet.Timestamp  `json:"at"`
+	Actor   string             `json:"actor"`
+	Reason  string             `json:"reason,omitempty"`
+}
+
 func shownVersion(m *registry.Model, v registry.ModelVersion, rel *release.Opened) modelVersion {
 	shown := modelVersion{
 		Model: v.Model, Version: v.Number, Digest: v.Digest, Bytes: v.Bytes, Signature: v.Signature, Metrics: v.Metrics, Lineage: v.Lineage,
-		Aliases: m.AliasesOf(v.Number), PublishedAt: v.PublishedAt, PublishedBy: v.PublishedBy, Reason: v.Reason,
+		Aliases: m.AliasesOf(v.Number), Evaluations: []evaluation{}, PublishedAt: v.PublishedAt, PublishedBy: v.PublishedBy, Reason: v.Reason,
 	}
 	if shown.Metrics == nil {
 		shown.Metrics = map[string]float64{}
 	}
 	if shown.Aliases == nil {
 		shown.Aliases = []string{}
+	}
+	for _, e := range m.EvaluationsOf(v.Number) {
+		shown.Evaluations = append(shown.Evaluations, evaluation{e.Metrics, e.Source, e.At, e.Actor, e.Reason})
 	}
 	if served, ok := servedModel(rel, v.Model); ok && served.Version == v.Number {
 		shown.Release = rel.ID()

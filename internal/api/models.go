@@ -46,22 +46,31 @@ func (a *API) getModelVersion(w *response, r *http.Request) error {
 	if _, err := parseQuery(r); err != nil {
 		return err
 	}
-	m, _, err := a.model(r)
+	m, v, err := a.modelVersion(r)
 	if err != nil {
 		return err
+	}
+	return w.value(http.StatusOK, shownVersion(m, v, a.deps.Live.Load()))
+}
+
+// modelVersion is the version that a path names, by number or alias.
+func (a *API) modelVersion(r *http.Request) (*registry.Model, registry.ModelVersion, error) {
+	m, _, err := a.model(r)
+	if err != nil {
+		return nil, registry.ModelVersion{}, err
 	}
 	asked := r.PathValue("version")
 	number, ok := m.Aliases[asked]
 	if !ok {
 		if number, err = strconv.Atoi(asked); err != nil {
-			return freshet.FieldErrorf(freshet.NotFound, "version", "version: model %s has no alias %.80q; expected a version number or an alias", m.Name, asked)
+			return nil, registry.ModelVersion{}, freshet.FieldErrorf(freshet.NotFound, "version", "version: model %s has no alias %.80q; expected a version number or an alias", m.Name, asked)
 		}
 	}
 	v, ok := m.Version(number)
 	if !ok {
-		return freshet.FieldErrorf(freshet.NotFound, "version", "version: model %s has no version %d; it has %d", m.Name, number, len(m.Versions))
+		return nil, v, freshet.FieldErrorf(freshet.NotFound, "version", "version: model %s has no version %d; it has %d", m.Name, number, len(m.Versions))
 	}
-	return w.value(http.StatusOK, shownVersion(m, v, a.deps.Live.Load()))
+	return m, v, nil
 }
 
 func (a *API) model(r *http.Request) (*registry.Model, registry.Revision, error) {

@@ -67,6 +67,22 @@ func TestPublishAModel(t *testing.T) {
 	if a := r.get("/v1/models/ranker/versions/1"); !strings.Contains(string(a.body), `"auc":0.9`) {
 		t.Errorf("version 1: %s", a.body)
 	}
+	a = r.post("/v1/models/ranker/versions/1/metrics", `{"metrics":{"recall@10":0.2},"source":"march","reason":"look"}`, "Freshet-Actor", "bob")
+	if a.status != 201 || !strings.Contains(string(a.body), `"evaluations":[{"metrics":{"recall@10":0.2},"source":"march","at":"2025-03-03T12:01:00.000Z","actor":"bob","reason":"look"}]`) {
+		t.Errorf("later metrics: %d %s", a.status, a.body)
+	}
+	for target, status := range map[string]int{"9": 404, "none": 404} {
+		if a := r.post("/v1/models/ranker/versions/"+target+"/metrics", `{"metrics":{"a":1}}`); a.status != status || a.problem(t).Field != "version" {
+			t.Errorf("metrics of version %s: %d %s", target, a.status, a.body)
+		}
+		if a := r.get("/v1/models/ranker/versions/" + target + "/artifact"); a.status != status {
+			t.Errorf("artifact of version %s: %d %s", target, a.status, a.body)
+		}
+	}
+	a = r.get("/v1/models/ranker/versions/1/artifact")
+	if again := r.post("/v1/models/ranker/versions", string(a.body), "Content-Type", isTar); a.status != 200 || !strings.Contains(string(again.body), `"version":1`) {
+		t.Errorf("the artifact of version 1: %d, %d bytes; published again: %s", a.status, len(a.body), again.body)
+	}
 	if left, err := os.ReadDir(scratch); err != nil || len(left) > 0 {
 		t.Errorf("%v is left, %v", left, err)
 	}

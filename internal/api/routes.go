@@ -44,6 +44,8 @@ func (a *API) routes() []route {
 		{"GET", "/v1/models/{name}", a.getModel},
 		{"POST", "/v1/models/{name}/versions", a.postModelVersion},
 		{"GET", "/v1/models/{name}/versions/{version}", a.getModelVersion},
+		{"GET", "/v1/models/{name}/versions/{version}/artifact", a.getModelArtifact},
+		{"POST", "/v1/models/{name}/versions/{version}/metrics", a.postModelMetrics},
 		{"PUT", "/v1/models/{name}/aliases/{alias}", a.putAlias},
 		{"DELETE", "/v1/models/{name}/aliases/{alias}", a.deleteAlias},
 		{"PUT", "/v1/blobs/{digest}", a.putBlob},

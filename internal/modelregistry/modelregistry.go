@@ -149,6 +149,23 @@ func (m *Models) SetAlias(ctx context.Context, expected registry.Revision, c reg
 	return state.Model(c.Model), nil
 }
 
+// AddMetrics keeps what was measured of a version beside it. Returns NotFound if there is no such version.
+func (m *Models) AddMetrics(ctx context.Context, e registry.Evaluation, actor, reason string) (*registry.Model, error) {
+	if err := e.Check(); err != nil {
+		return nil, err
+	}
+	state, _, err := m.follower.Decide(ctx, func(state registry.Models, _ registry.Revision) (registry.Draft, error) {
+		if _, ok := state.Model(e.Model).Version(e.Version); !ok {
+			return registry.Draft{}, freshet.FieldErrorf(freshet.NotFound, "version", "there is no version %d of model %s", e.Version, e.Model)
+		}
+		return registry.NewDraft(registry.KindMetrics, actor, reason, e)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return state.Model(e.Model), nil
+}
+
 // Open gives the artifact of a version, verified; the caller closes it.
 func (m *Models) Open(ctx context.Context, v registry.ModelVersion) (*release.Artifact, error) {
 	blob, err := m.registry.Open(ctx, v.Digest)
