@@ -35,6 +35,7 @@ func newFakeServer() *fakeServer {
 	mux.HandleFunc("GET /v1/entities/{kind}/{key}/predictions/{pipeline}", f.prediction)
 	mux.HandleFunc("GET /v1/status", f.status)
 	mux.HandleFunc("GET /v1/jobs", f.jobs)
+	mux.HandleFunc("GET /v1/entities/{kind}/{key}/trace", f.trace)
 	mux.HandleFunc("GET /v1/jobs/{id}", f.job)
 	mux.HandleFunc("POST /v1/dead-letters/redrive", f.letters)
 	mux.HandleFunc("DELETE /v1/dead-letters", f.letters)
@@ -222,4 +223,15 @@ func (f *fakeServer) letters(w http.ResponseWriter, r *http.Request) {
 		n = 7
 	}
 	fmt.Fprintf(w, `{"redriven":%d,"dropped":%d}`, n, n)
+}
+
+func (f *fakeServer) trace(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Query().Get("event_id") != "e1" {
+		problem(w, 404, freshet.NotFound, "event_id", "the log has no event")
+		return
+	}
+	fmt.Fprintf(w, `{"event_id":"e1","type":"play","offset":{"partition":3,"offset":9120},"event_time":"2025-03-03T12:00:00.000Z","ingest_time":"2025-03-03T12:00:01.000Z",
+"features":{"applied":true,"views":["session","activity"]},"pipelines":[{"pipeline":"today","triggered":true,"prediction":{"release":"r7","model":"ranker@1"}},
+{"pipeline":"next","triggered":true,"job":%s},{"pipeline":"old","triggered":true,"replaced_by":{"event_id":"e2"}},{"pipeline":"none","triggered":false}],
+"deliveries":[],"timeline":[{"at":"2025-03-03T12:00:00.000Z","what":"happened"},{"at":"2025-03-03T12:00:01.000Z","what":"accepted"}]}`, fakeJob)
 }

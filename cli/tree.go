@@ -23,6 +23,8 @@ type tree struct {
 
 	Status statusCommand `cmd:"" group:"use" help:"Say how a server is: ready or not, what waits, how much it remembers."`
 
+	Trace traceCommand `cmd:"" group:"use" help:"Tell what became of an event: features, jobs, predictions, with times."`
+
 	Jobs        jobsCommand        `cmd:"" group:"use" help:"List predictions to make, or show what became of one."`
 	DeadLetters deadLettersCommand `cmd:"" group:"use" help:"List, redrive or drop jobs that ended without a prediction."`
 

@@ -109,6 +109,8 @@ func (a *API) returnBuffer(b *[]byte) {
 type Deps struct {
 	Live        Live
 	Log         Log
+	Past        Past
+	Deliveries  Deliveries // nil: nothing is delivered
 	Rows        Rows
 	Values      Values
 	Tables      Tables

@@ -185,7 +185,7 @@ func newRigOf(t testing.TB, text string, o Options) *rig {
 	r.models = modelregistry.New(r.blobs, []modelruntime.Runtime{fakeModel{}})
 	rows := featurestore.New(r.rows)
 	r.api = New(Deps{
-		Live: r.live, Log: r.log, Rows: rows, Values: logValues{reader.New(rows, r.log), r.log}, Tables: r.tables, Jobs: r.jobs,
+		Live: r.live, Log: r.log, Past: r.log, Rows: rows, Values: logValues{reader.New(rows, r.log), r.log}, Tables: r.tables, Jobs: r.jobs,
 		Predictions: r.predictions, Predictor: r.back, Models: r.back, Streams: r.back, Sizes: r.back, Ready: r.back,
 		Versions: r.models, Blobs: r.blobs, Loaded: ondemand.New(r.models, []modelruntime.Runtime{fakeModel{}}, ondemand.Options{}),
 		Now: clock, Version: "test", Roles: []string{"api"},

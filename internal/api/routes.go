@@ -32,6 +32,8 @@ func (a *API) routes() []route {
 		{"GET", "/v1/users/{user}/predictions/{pipeline}", a.getPrediction},
 		{"GET", "/v1/entities/{kind}/{key}/predictions", a.getPredictions},
 		{"GET", "/v1/entities/{kind}/{key}/predictions/{pipeline}", a.getPrediction},
+		{"GET", "/v1/users/{user}/trace", a.getTrace},
+		{"GET", "/v1/entities/{kind}/{key}/trace", a.getTrace},
 		{"POST", "/v1/predict/{pipeline}", a.postPredict},
 		{"GET", "/v1/streams", a.getStreams},
 		{"GET", "/v1/status", a.getStatus},
