@@ -35,6 +35,8 @@ func newFakeServer() *fakeServer {
 	mux.HandleFunc("GET /v1/entities/{kind}/{key}/predictions/{pipeline}", f.prediction)
 	mux.HandleFunc("GET /v1/status", f.status)
 	mux.HandleFunc("GET /v1/jobs", f.jobs)
+	mux.HandleFunc("DELETE /v1/entities/{kind}/{key}", f.erase)
+	mux.HandleFunc("GET /v1/erases/{id}", f.erase)
 	mux.HandleFunc("GET /v1/entities/{kind}/{key}/trace", f.trace)
 	mux.HandleFunc("GET /v1/jobs/{id}", f.job)
 	mux.HandleFunc("POST /v1/dead-letters/redrive", f.letters)
@@ -234,4 +236,13 @@ func (f *fakeServer) trace(w http.ResponseWriter, r *http.Request) {
 "features":{"applied":true,"views":["session","activity"]},"pipelines":[{"pipeline":"today","triggered":true,"prediction":{"release":"r7","model":"ranker@1"}},
 {"pipeline":"next","triggered":true,"job":%s},{"pipeline":"old","triggered":true,"replaced_by":{"event_id":"e2"}},{"pipeline":"none","triggered":false}],
 "deliveries":[],"timeline":[{"at":"2025-03-03T12:00:00.000Z","what":"happened"},{"at":"2025-03-03T12:00:01.000Z","what":"accepted"}]}`, fakeJob)
+}
+
+// erase is done when it is looked at.
+func (f *fakeServer) erase(w http.ResponseWriter, r *http.Request) {
+	state := "running"
+	if r.Method == http.MethodGet {
+		state = "done"
+	}
+	fmt.Fprintf(w, `{"id":"er-1","kind":"user","state":%q,"at":"2025-03-03T12:00:00.000Z","served":true,"events":60,"others":58,"jobs":2,"rows":1}`, state)
 }

@@ -28,6 +28,8 @@ type tree struct {
 	Jobs        jobsCommand        `cmd:"" group:"use" help:"List predictions to make, or show what became of one."`
 	DeadLetters deadLettersCommand `cmd:"" group:"use" help:"List, redrive or drop jobs that ended without a prediction."`
 
+	Erase eraseCommand `cmd:"" group:"use" help:"Forget a user, everywhere; or prove that nothing is left of one."`
+
 	Publish publishCommand `cmd:"" group:"use" help:"Make a model a version in the registry: a folder, a file, an archive, or one of MLflow."`
 	Models  modelsCommand  `cmd:"" group:"use" help:"List models, or compare the versions of one."`
 	Alias   aliasCommand   `cmd:"" group:"use" help:"Point an alias at a version of a model."`

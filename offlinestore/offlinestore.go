@@ -1,5 +1,5 @@
 // Package offlinestore is the hand-off between the present and the past: events that the log no longer keeps, in order, in
-// files that other tools read. What was stored is never changed.
+// files that other tools read. What was stored is never changed, unless somebody must be forgotten.
 //
 // A Store validates and remembers where its readers are; a Driver stores. The package never looks into an event's payload
 // and never decides when an event is old.

@@ -29,7 +29,7 @@ func (s *Server) openDoor(values *reader.Reader, models *serving.Server) error {
 	loaded := ondemand.New(s.models, s.o.Runtimes, ondemand.Options{Max: s.o.LoadedModels, Warm: models.WarmModel, Metrics: s.registry})
 	s.onClose("models loaded by number", loaded.Close)
 	s.api = api.New(api.Deps{
-		Live: s.live, Log: s.log, Past: s.log, Rows: s.features, Values: values, Tables: pushtable.New(s.tables), Jobs: s.jobs, Predictions: s.predictions,
+		Live: s.live, Log: s.log, Past: s.log, Eraser: s.eraser, Rows: s.features, Values: values, Tables: pushtable.New(s.tables), Jobs: s.jobs, Predictions: s.predictions,
 		Predictor: s.orchestrator, Models: models, Versions: s.models, Loaded: loaded, Blobs: s.decisions,
 		Streams: &streams{receiver: s.receiver, jobs: s.jobs, backlog: uint64(s.o.Backlog), now: s.o.Now},
 		Sizes:   s.sweeper,

@@ -21,6 +21,7 @@ import (
 	"github.com/freshet-ml/freshet/featurestore/diskfeatures"
 	"github.com/freshet-ml/freshet/internal/api"
 	"github.com/freshet-ml/freshet/internal/disk"
+	"github.com/freshet-ml/freshet/internal/erase"
 	"github.com/freshet-ml/freshet/internal/history"
 	"github.com/freshet-ml/freshet/internal/modelregistry"
 	"github.com/freshet-ml/freshet/internal/orchestration"
@@ -69,6 +70,7 @@ type Server struct {
 	sweeper      *sweep.Sweeper
 	checker      *recheck.Checker
 	orchestrator *orchestration.Orchestrator
+	eraser       *erase.Eraser
 	api          *api.API
 }
 
@@ -121,6 +123,12 @@ func (s *Server) open(ctx context.Context) error {
 		Live: s.live, Log: past, Features: s.features, Reader: values, Tables: pushtable.New(s.tables), Jobs: s.jobs, Predictions: s.predictions,
 		Models: models, Metrics: orchestration.NewMetrics(s.registry),
 	}, orchestration.Options{Workers: s.o.Workers, Now: s.o.Now, Logger: s.o.Logger})
+	if s.eraser, err = erase.New(erase.Deps{
+		Live: s.live, Owner: s.receiver, Past: past, Jobs: s.jobs, Predictions: s.predictions, Tables: s.tables, Records: erasures{s.db.Pebble()},
+		Now: s.o.Now, Logger: s.o.Logger,
+	}); err != nil {
+		return err
+	}
 	if err := s.openDoor(values, models); err != nil {
 		return err
 	}
@@ -250,7 +258,8 @@ func (s *Server) Run(ctx context.Context) error {
 	orchestration := &part{name: "orchestration", run: s.orchestrator.Run}
 	door := &part{name: "door", run: func(ctx context.Context) error { return s.api.Serve(ctx, s.listener) }}
 	parts := []*part{receiver, orchestration, door, {name: "sweep", run: s.sweeper.Run}}
-	parts = append(parts, &part{name: "dead letters", run: s.jobs.Run}, &part{name: "expired predictions", run: s.predictions.Run})
+	parts = append(parts, &part{name: "dead letters", run: s.jobs.Run}, &part{name: "expired predictions", run: s.predictions.Run},
+		&part{name: "erase", run: s.eraser.Run})
 	if s.o.CheckEvery >= 0 {
 		parts = append(parts, &part{name: "continuous check", run: s.checker.Run})
 	}

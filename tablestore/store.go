@@ -92,6 +92,12 @@ func (s *Store) Get(ctx context.Context, table freshet.TableName, key freshet.Ke
 	return row, true, nil
 }
 
+// Erase forgets the rows of key in tables as if they had never been put, durably, and tells how many there were. An older row that comes
+// later is kept then.
+func (s *Store) Erase(ctx context.Context, tables []freshet.TableName, key freshet.Key) (int, error) {
+	return s.d.Erase(ctx, tables, key)
+}
+
 // Stats is a snapshot of the counts.
 func (s *Store) Stats() Stats {
 	return Stats{Written: s.written.Load(), Historic: s.historic.Load()}

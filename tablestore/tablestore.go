@@ -47,6 +47,8 @@ type Driver interface {
 	// Get returns the row of key, a tombstone or an expired row too; ok is false if there is none. The caller may change the
 	// row's Data.
 	Get(ctx context.Context, table freshet.TableName, key freshet.Key) (row Row, ok bool, err error)
+	// Erase forgets the rows of key in all tables whose name is among tables, tombstones too, durably. It tells how many there were.
+	Erase(ctx context.Context, tables []freshet.TableName, key freshet.Key) (int, error)
 	// Close ends all use: later calls answer Unavailable. Closing twice is no error.
 	Close() error
 }

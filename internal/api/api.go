@@ -110,6 +110,7 @@ type Deps struct {
 	Live        Live
 	Log         Log
 	Past        Past
+	Eraser      Eraser     // nil: nobody can be forgotten
 	Deliveries  Deliveries // nil: nothing is delivered
 	Rows        Rows
 	Values      Values

@@ -52,7 +52,7 @@ func TestNotReadySaysWhy(t *testing.T) {
 func TestWhereThereIsNothing(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, Options{})
-	for _, target := range []string{"/v3", "/v1/events/", "/v1/users/u1", "/v1//events", "/v1/../v1/events", "/v1/users//predictions", "/v1/entities/user/u1/predictions/", "/index.html"} {
+	for _, target := range []string{"/v3", "/v1/events/", "/v1/users/u1/nothing", "/v1//events", "/v1/../v1/events", "/v1/users//predictions", "/v1/entities/user/u1/predictions/", "/index.html"} {
 		if a := r.get(target); a.status != 404 || a.problem(t).Code != freshet.NotFound {
 			t.Errorf("%s: got %d %s", target, a.status, a.body)
 		}

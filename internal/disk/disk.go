@@ -46,6 +46,7 @@ const (
 	PrefixPredictions = 'p'
 	PrefixRelease     = 'r'
 	PrefixTables      = 't'
+	PrefixErasures    = 'g' // gone
 )
 
 const (

@@ -116,6 +116,9 @@ func (o *Orchestrator) settle(ctx context.Context, l jobqueue.Lease, err error) 
 	if err == nil {
 		err = o.Jobs.Ack(ctx, l)
 		o.Metrics.done(l, o.o.Now())
+		if freshet.CodeOf(err) == freshet.PreconditionFailed {
+			err = o.takeBack(ctx, l)
+		}
 	} else if late, ok := errors.AsType[*uselessError](err); ok {
 		o.Metrics.dropped(l)
 		err = o.Jobs.Bury(ctx, l, late.Error())
@@ -127,6 +130,15 @@ func (o *Orchestrator) settle(ctx context.Context, l jobqueue.Lease, err error) 
 	if err != nil && freshet.CodeOf(err) != freshet.PreconditionFailed { // the lease had run out: somebody else has the job
 		o.o.Logger.Error("job not settled; it comes back when its lease ends", slog.String("job", string(l.Job.ID)), slog.Any("error", err))
 	}
+}
+
+// takeBack forgets what the job of l has stored, if its entity was erased meanwhile: then nobody knows the job. Otherwise the
+// lease had run out, and somebody else has it or has ended it.
+func (o *Orchestrator) takeBack(ctx context.Context, l jobqueue.Lease) error {
+	if _, err := o.Jobs.Find(ctx, l.Job.ID); freshet.CodeOf(err) != freshet.NotFound {
+		return err
+	}
+	return o.Predictions.Delete(ctx, l.Job.Entity)
 }
 
 // run makes the prediction of one job and stores it.

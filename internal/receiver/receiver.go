@@ -67,7 +67,8 @@ type Receiver struct {
 	streams  [freshet.Partitions]stream
 	slots    slots
 	drops    atomic.Uint64 // how often DropUnused was called
-	moved    signal        // views have joined
+	erasures [freshet.Partitions]chan *erasure
+	moved    signal // views have joined
 	meter    meter
 
 	mu      sync.Mutex
@@ -103,9 +104,13 @@ func New(log events, features *featurestore.Store, jobs *jobqueue.Queue, live *r
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	return &Receiver{
+	r := &Receiver{
 		log: log, features: features, jobs: jobs, live: live, o: o, slots: make(slots, o.Fills), running: map[*turns]struct{}{},
 	}
+	for p := range r.erasures {
+		r.erasures[p] = make(chan *erasure, 1)
+	}
+	return r
 }
 
 // wake has all owners look at what has changed.
@@ -186,6 +191,9 @@ func (o *owner) step(ctx context.Context) error {
 	turn := o.turns.now()
 	o.refresh()
 	if err := o.drop(ctx); err != nil {
+		return err
+	}
+	if err := o.erase(ctx); err != nil {
 		return err
 	}
 	records, err := o.r.log.Read(ctx, o.records[:0], o.p, o.next, o.r.o.BatchEvents)

@@ -2,7 +2,7 @@
 // pandas, Spark and DuckDB read as they are. docs/formats/offline.md describes names and columns.
 //
 // A file appears whole or not at all: it is written under another name, synced, and only then renamed. It is never
-// changed afterwards.
+// changed afterwards, except that Rewrite puts another in its place.
 package diroffline
 
 import (

@@ -145,6 +145,41 @@ func get(from pebble.Reader, key []byte) (row tablestore.Row, ok bool, err error
 	return row, err == nil, err
 }
 
+// Erase implements tablestore.Driver.
+func (s *Store) Erase(ctx context.Context, tables []freshet.TableName, key freshet.Key) (int, error) {
+	if err := s.gate.Enter(ctx, storeName); err != nil {
+		return 0, err
+	}
+	defer s.gate.Leave()
+	keys := make([][]byte, len(tables))
+	for i, t := range tables {
+		keys[i] = appendKey(nil, t, key)
+	}
+	set := s.stripesOf(keys)
+	s.lock(set)
+	defer s.unlock(set)
+	b := s.db.NewBatch()
+	defer b.Close()
+	n := 0
+	for _, k := range keys {
+		_, closer, err := s.db.Get(k)
+		if errors.Is(err, pebble.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return 0, storeError(err)
+		}
+		n++
+		if err := errors.Join(closer.Close(), b.Delete(k, nil)); err != nil {
+			return 0, storeError(err)
+		}
+	}
+	if n == 0 {
+		return 0, nil
+	}
+	return n, storeError(b.Commit(pebble.Sync))
+}
+
 // Close implements tablestore.Driver. The store below stays open.
 func (s *Store) Close() error {
 	s.gate.Close()

@@ -59,6 +59,20 @@ func (s *Store) Get(ctx context.Context, table freshet.TableName, key freshet.Ke
 	return r, ok, nil
 }
 
+// Erase implements tablestore.Driver.
+func (s *Store) Erase(ctx context.Context, tables []freshet.TableName, key freshet.Key) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.usable(ctx); err != nil {
+		return 0, err
+	}
+	before := len(s.rows)
+	for _, t := range tables {
+		delete(s.rows, place{t, key})
+	}
+	return before - len(s.rows), nil
+}
+
 // Close implements tablestore.Driver.
 func (s *Store) Close() error {
 	s.mu.Lock()

@@ -35,6 +35,7 @@ func Run(t *testing.T, h Harness) {
 		{"OneKeyInOnePut", testOneKeyInOnePut},
 		{"Keys", testKeys},
 		{"Race", testRace},
+		{"Erase", testErase},
 		{"Reopen", testReopen},
 		{"Context", testContext},
 		{"Close", testClose},
@@ -240,4 +241,22 @@ func testClose(t *testing.T, h Harness) {
 	if _, _, err := d.Get(t.Context(), "profile", "u1"); freshet.CodeOf(err) != freshet.Unavailable {
 		t.Errorf("Get: %v", err)
 	}
+}
+
+// testErase: what was there is as if it had never been put, the tombstone too; an older row is kept afterwards.
+func testErase(t *testing.T, h Harness) {
+	d := open(t, h)
+	other, dead := row(5, "other"), row(5, "")
+	other.Key, dead.Table, dead.Deleted = "u2", "mood", true
+	put(t, d, tablestore.KeepFirst, []bool{true, true, true}, row(5, "a"), other, dead)
+	n, err := d.Erase(t.Context(), []freshet.TableName{"profile", "mood", "none"}, "u1")
+	must(t, err)
+	if n != 2 {
+		t.Errorf("%d erased, want 2", n)
+	}
+	wantNone(t, d, "profile", "u1")
+	wantNone(t, d, "mood", "u1")
+	wantGet(t, d, other)
+	put(t, d, tablestore.KeepFirst, []bool{true}, row(1, "older"))
+	wantGet(t, d, row(1, "older"))
 }

@@ -1,0 +1,166 @@
+package server_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/client"
+	"github.com/freshet-ml/freshet/feature"
+	"github.com/freshet-ml/freshet/server"
+)
+
+const eraseShop = `
+project: test
+entities: { user: { key: user_id }, item: { key: item_id } }
+events:
+  view: { keys: [user_id, item_id], fields: { price: float } }
+views:
+  seen:  { entity: user, from: view, window: lifetime, features: { n: count() } }
+  trend: { entity: item, from: view, window: lifetime, features: { starts: count(), revenue: sum(price) } }
+tables:
+  mood: { entity: user, push: true, columns: { stress: float } }
+models:
+  one: { path: one.json }
+pipelines:
+  risk: { from: view, entity: user, model: one, inputs: { n: seen.n } }
+`
+
+// TestErase: of somebody who is erased nothing is left, in the log, in the offline store, in what is served; other users
+// and what others' features say stay; and it holds after a restart that replays (P1, P7).
+func TestErase(t *testing.T) {
+	t.Parallel()
+	project, data := t.TempDir(), t.TempDir()
+	write(t, filepath.Join(project, "freshet.yaml"), eraseShop)
+	write(t, filepath.Join(project, "one.json"), `{"format":"freshet.linear/1","link":"identity","features":[{"name":"n"}],"coefficients":[[1]],"intercept":[0],"outputs":["risk"]}`)
+	const gone, stays = "user-to-be-erased", "user-who-stays"
+	spec := feature.EntitySpec{Kind: "user", KeyFields: []string{"user_id"}}
+	traces := func() []string {
+		t.Helper()
+		found, err := server.Traces(t.Context(), data, "", spec, gone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	// The log keeps events for a moment only, so that some are in the offline store.
+	start := func(f func(c *client.Client)) {
+		t.Helper()
+		s, err := server.New(t.Context(), server.Options{
+			Project: project, Data: data, Listen: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler), LogRetention: 400 * time.Millisecond, CheckEvery: -1,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- s.Run(ctx) }()
+		defer func() {
+			stop()
+			if err := <-ended; err != nil {
+				t.Errorf("the server: %v", err)
+			}
+		}()
+		f(connect(t, "http://"+s.Addr()))
+	}
+	send := func(c *client.Client, from, to int) {
+		t.Helper()
+		var lines []string
+		for i := from; i < to; i++ {
+			for _, user := range []string{gone, stays} {
+				lines = append(lines, fmt.Sprintf(`{"event_id":"%s%d","type":"view","user_id":%q,"item_id":"c1","price":2,"secret":"of %s"}`, user[5:7], i, user, user))
+			}
+		}
+		answer, err := c.SendEvents(t.Context(), client.JSON, []byte("["+strings.Join(lines, ",")+"]"))
+		if err != nil || answer.Accepted != len(lines) {
+			t.Fatalf("%+v, %v", answer, err)
+		}
+		if _, err := c.GetPrediction(t.Context(), client.User(gone), "risk", &client.PredictionOptions{After: answer.Position, Wait: 20 * time.Second}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	feature := func(c *client.Client, view freshet.ViewName, kind freshet.EntityKind, key, name string) any {
+		t.Helper()
+		f, err := c.GetFeatures(t.Context(), view, map[string]string{string(kind) + "_id": key}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f.Features[name]
+	}
+	start(func(c *client.Client) {
+		send(c, 0, 50)
+		ask(t, c.URL()+"/push", fmt.Sprintf(`{"push_source_name":"mood","df":{"user_id":[%q],"event_timestamp":["2026-01-01"],"stress":[0.5]}}`, gone))
+		// Until the first events are files.
+		for n := 0; n < 100_000 && c.Ready(t.Context()) == nil; n++ {
+			if files, _ := filepath.Glob(filepath.Join(data, "offline", "events", "*", "*.parquet")); len(files) >= 3 {
+				break
+			}
+		}
+		send(c, 50, 60)
+	})
+	if found := traces(); len(found) < 5 {
+		t.Fatalf("before: %v", found)
+	}
+	start(func(c *client.Client) {
+		x, err := c.Erase(t.Context(), client.User(gone))
+		if err != nil || !x.Served {
+			t.Fatalf("%+v, %v", x, err)
+		}
+		if n := feature(c, "seen", "user", gone, "n"); fmt.Sprint(n) != "0" {
+			t.Errorf("n is %v at once", n)
+		}
+		if _, err := c.GetPrediction(t.Context(), client.User(gone), "risk", nil); freshet.CodeOf(err) != freshet.NotFound {
+			t.Errorf("a prediction: %v", err)
+		}
+		for n := 0; x.State != "done" && n < 10_000; n++ {
+			if x, err = c.GetErase(t.Context(), x.ID); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if x.State != "done" || x.Events != 60 || x.Others != 60 {
+			t.Errorf("%+v", x)
+		}
+		if _, err := c.GetErase(t.Context(), "er-none"); freshet.CodeOf(err) != freshet.NotFound {
+			t.Errorf("an unknown id: %v", err)
+		}
+		if n := feature(c, "trend", "item", "c1", "starts"); fmt.Sprint(n) != "120" {
+			t.Errorf("starts is %v", n)
+		}
+	})
+	if found := traces(); len(found) != 0 {
+		t.Errorf("after: %v", found)
+	}
+	// A changed view is filled by a replay of everything: of the log and the files as they are now.
+	text := strings.ReplaceAll(eraseShop, "n: count() }", "n: count(), m: count() }")
+	write(t, filepath.Join(project, "freshet.yaml"), strings.ReplaceAll(text, "starts: count(),", "starts: count(), again: count(),"))
+	start(func(c *client.Client) {
+		for n := 0; c.Ready(t.Context()) != nil && n < 100_000; n++ {
+			continue // views are being filled
+		}
+		for _, want := range []struct {
+			view      freshet.ViewName
+			kind      freshet.EntityKind
+			key, name string
+			n         string
+		}{
+			{"seen", "user", gone, "m", "0"}, {"seen", "user", stays, "m", "60"}, {"trend", "item", "c1", "again", "120"}, {"trend", "item", "c1", "revenue", "240"},
+		} {
+			if n := feature(c, want.view, want.kind, want.key, want.name); fmt.Sprint(n) != want.n {
+				t.Errorf("%s of %s is %v, want %s", want.name, want.key, n, want.n)
+			}
+		}
+		// Who comes back is somebody new.
+		send(c, 100, 101)
+		if n := feature(c, "seen", "user", gone, "n"); fmt.Sprint(n) != "1" {
+			t.Errorf("n is %v after coming back", n)
+		}
+	})
+	if found := traces(); len(found) == 0 {
+		t.Error("nothing of somebody who has come back")
+	}
+}
