@@ -105,22 +105,15 @@ func (a *API) postFeatures(w *response, r *http.Request) error {
 			}
 		}
 	}
-	a.answerColumns(w, columns.names, values, len(asked.Entities), at, rel.ID(), stale)
+	a.answerColumns(w, columns, values, len(asked.Entities), at, rel.ID(), stale)
 	return nil
 }
 
-func (a *API) answerColumns(w *response, names []string, values []expression.Value, rows int, at freshet.Timestamp, id freshet.ReleaseID, stale bool) {
+func (a *API) answerColumns(w *response, c *columns, values []expression.Value, rows int, at freshet.Timestamp, id freshet.ReleaseID, stale bool) {
 	out := a.buffer()
 	defer a.returnBuffer(out)
-	b := append((*out)[:0], `{"names":[`...)
-	for i, name := range names {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = appendText(b, name)
-	}
-	b = append(b, `],"columns":[`...)
-	for i := range names {
+	b := append((*out)[:0], c.head...)
+	for i := range c.names {
 		if i > 0 {
 			b = append(b, ',')
 		}
@@ -189,6 +182,7 @@ func (f *batchRead) check() error {
 // columns are the features asked for, by the entity kind that they are about.
 type columns struct {
 	names  []string
+	head   []byte // of the answer, with the names
 	groups []*group
 }
 
@@ -274,6 +268,14 @@ func columnsOf(rel *release.Opened, names []string) (*columns, error) {
 			return nil, freshet.FieldErrorf(freshet.TooLarge, "features", "features: more than %d when views are written out; ask for less at once", maxNames)
 		}
 	}
+	c.head = append(c.head, `{"names":[`...)
+	for i, name := range c.names {
+		if i > 0 {
+			c.head = append(c.head, ',')
+		}
+		c.head = appendText(c.head, name)
+	}
+	c.head = append(c.head, `],"columns":[`...)
 	return c, nil
 }
 
