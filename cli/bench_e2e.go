@@ -155,7 +155,7 @@ func (c *benchE2ECommand) load(ctx context.Context, b *bench, rate float64, d ti
 	watched := make(chan benchSeen, 1)
 	go func() { watched <- w.run(ctx) }() // beside the load; ends after close
 	done := new(atomic.Int64)
-	stop := b.watch(ctx, fmt.Sprintf("e2e, %s events/s", grouped(round(rate))), d, done, 1)
+	stop := b.watch(ctx, fmt.Sprintf("e2e, %s events/s", grouped(round(rate))), "events", d, done, 1)
 	r, err := loadgen.Open(ctx, l, 0, rate, d, done)
 	stop()
 	w.close()

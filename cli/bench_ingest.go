@@ -95,7 +95,7 @@ func (c *benchIngestCommand) measure(ctx context.Context, b *bench, batch int) (
 	load := func(d time.Duration) (loadgen.Result, error) {
 		l := b.ingest(c.Connections, batch)
 		done := new(atomic.Int64)
-		defer b.watch(ctx, name, d, done, batch)()
+		defer b.watch(ctx, name, "events", d, done, batch)()
 		r, err := loadgen.Closed(ctx, l, 0, d, done)
 		b.take((r.Sent + c.Connections) * batch)
 		return r, err
@@ -175,7 +175,7 @@ func failures(r loadgen.Result) int {
 }
 
 // watch shows how far a run is until the function that it returns is called.
-func (b *bench) watch(ctx context.Context, name string, d time.Duration, done *atomic.Int64, events int) (stop func()) {
+func (b *bench) watch(ctx context.Context, name, what string, d time.Duration, done *atomic.Int64, events int) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
 	begin := time.Now()
@@ -183,8 +183,8 @@ func (b *bench) watch(ctx context.Context, name string, d time.Duration, done *a
 		defer close(ended)
 		for waitFor(ctx, 200*time.Millisecond) {
 			passed := time.Since(begin)
-			b.meter.say(fmt.Sprintf("%s: %.0f of %.0f s, %s events/s", name, passed.Seconds(), d.Seconds(),
-				grouped(round(float64(done.Load())*float64(events)/passed.Seconds()))))
+			b.meter.say(fmt.Sprintf("%s: %.0f of %.0f s, %s %s/s", name, passed.Seconds(), d.Seconds(),
+				grouped(round(float64(done.Load())*float64(events)/passed.Seconds())), what))
 		}
 	}()
 	return func() {

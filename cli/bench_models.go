@@ -26,8 +26,9 @@ type benchModelsCommand struct {
 // Help is the long text of `freshet bench models --help`.
 func (benchModelsCommand) Help() string {
 	return `Measures the app's model, 100 trees of 31 leaves over 17 inputs: in this process on one core, one row and 100 rows a call; over HTTP by
-the Open Inference Protocol, 2 rows (34 numbers) a request, as fast as the server answers; and in its pipeline, POST /v1/predict with 100
-candidates, at moments that are fixed in advance.
+the Open Inference Protocol a model like it over 30 inputs, one row (30 numbers) a request, as fast as the server answers; and in its pipeline, POST
+/v1/predict with 100 candidates, at moments that are fixed in advance. The same again while every half second a new version of the wide model is
+published and loaded beside it, and once more without: what loading does to p99.
 
 ` + benchHelp + `
 
@@ -54,6 +55,7 @@ type benchModels struct {
 	InProcess  []benchModelCalls `json:"in_process"`
 	OIP        benchModelDoor    `json:"oip"`
 	Predict    benchModelDoor    `json:"predict"`
+	Loading    benchLoading      `json:"loading"`
 	Rate       float64           `json:"predict_rate"`
 }
 
@@ -89,13 +91,20 @@ func (c *benchModelsCommand) Run(ctx context.Context, sh *shell) error {
 	closed := func(l loadgen.Load, d time.Duration, done *atomic.Int64) (loadgen.Result, error) {
 		return loadgen.Closed(ctx, l, 0, d, done)
 	}
-	if result.OIP, err = c.door(ctx, b, "OIP", c.oip(b), closed); err != nil {
+	wide, err := c.newWide(ctx, b)
+	if err != nil {
+		return err
+	}
+	if result.OIP, err = c.door(ctx, b, "OIP", c.oip(b, wide), closed); err != nil {
 		return err
 	}
 	open := func(l loadgen.Load, d time.Duration, done *atomic.Int64) (loadgen.Result, error) {
 		return loadgen.Open(ctx, l, 0, c.Rate, d, done)
 	}
 	if result.Predict, err = c.door(ctx, b, "predict", c.predict(b), open); err != nil {
+		return err
+	}
+	if result.Loading, err = c.loading(ctx, b, wide); err != nil {
 		return err
 	}
 	b.meter.clear()
@@ -158,7 +167,7 @@ func (c *benchModelsCommand) door(ctx context.Context, b *bench, name string, l 
 		}
 	}
 	done := new(atomic.Int64)
-	stop := b.watch(ctx, name, c.Duration, done, 1)
+	stop := b.watch(ctx, name, "requests", c.Duration, done, 1)
 	r, err := run(l, c.Duration, done)
 	stop()
 	if err != nil {
@@ -182,22 +191,9 @@ func (c *benchModelsCommand) door(ctx context.Context, b *bench, name string, l 
 	return d, ctx.Err()
 }
 
-// oip asks the model for two rows.
-func (c *benchModelsCommand) oip(b *bench) loadgen.Load {
-	const sets, rows, width = 64, 2, 17
-	values := randomRows(c.Seed, sets*rows, width)
-	bodies := make([][]byte, sets)
-	for i := range bodies {
-		body := fmt.Appendf(nil, `{"inputs":[{"name":"rows","shape":[%d,%d],"datatype":"FP32","data":[`, rows, width)
-		for j, v := range values[i*rows*width : (i+1)*rows*width] {
-			if j > 0 {
-				body = append(body, ',')
-			}
-			body = strconv.AppendFloat(body, float64(float32(v)), 'g', -1, 32)
-		}
-		bodies[i] = append(body, `]}]}`...)
-	}
-	return c.load(b, "/v2/models/ranker/infer", func(i int) []byte { return bodies[i%sets] })
+// oip asks the wide model for a row.
+func (c *benchModelsCommand) oip(b *bench, w *benchWide) loadgen.Load {
+	return c.load(b, w.path(w.first), func(i int) []byte { return w.bodies[i%len(w.bodies)] })
 }
 
 // predict ranks all titles for one user after the other.
@@ -221,12 +217,16 @@ func (r benchModels) print(sh *shell) error {
 		{name: "in process, one core", values: []string{"1 row", "100 rows"}},
 		rowOf("  a call", r.InProcess, func(x benchModelCalls) string { return fmt.Sprintf("%.2f µs", x.Micros) }),
 		{},
-		{name: "over HTTP", values: []string{"OIP, 34 numbers", "predict, 100 candidates"}},
+		{name: "over HTTP", values: []string{"OIP, 30 numbers", "predict, 100 candidates"}},
 		rowOf("  requests/s", doors, func(x benchModelDoor) string { return count(x.RequestsPerSecond) }),
 		rowOf("    × HTTP echo", doors, func(x benchModelDoor) string { return times(x.EchoRatio, count(x.EchoRequestsPerSecond)) }),
 		rowOf("  p50 / p99", doors, func(x benchModelDoor) string { return pair(x.Latency.P50, x.Latency.P99) }),
 		rowOf("    HTTP echo p50 / p99", doors, func(x benchModelDoor) string { return pair(x.Echo.P50, x.Echo.P99) }),
 		rowOf("  errors", doors, func(x benchModelDoor) string { return strconv.Itoa(x.Errors) }),
+		{},
+		{name: "predict, and new versions", values: []string{"before", fmt.Sprintf("loading %d", r.Loading.Versions), "after"}},
+		rowOf("  p50 / p99", []benchLatency{r.Loading.Before, r.Loading.While, r.Loading.After}, func(x benchLatency) string { return pair(x.P50, x.P99) }),
+		{name: "  p99 × without loading", values: []string{"", fmt.Sprintf("%.2f", r.Loading.Ratio), ""}},
 	}
 	load := fmt.Sprintf("OIP in a closed loop over %s, predict at %s a second", quantity(r.OIP.Connections, "connection"), grouped(round(r.Rate)))
 	return sh.printBench("freshet bench models: the app's model", r.Conditions, load, rows)

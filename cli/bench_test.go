@@ -92,7 +92,10 @@ func TestBenchE2E(t *testing.T) {
 
 func TestBenchModels(t *testing.T) {
 	t.Parallel()
-	out, _ := benchmark(t, "models", "--json", "--rate", "100", "--connections", "2")
+	out, errs := benchmark(t, "models", "--json", "--rate", "100", "--connections", "2")
+	if !strings.Contains(errs, "requests/s") || strings.Contains(errs, "events/s") {
+		t.Errorf("progress: %q", errs)
+	}
 	var r benchModels
 	if err := json.Unmarshal([]byte(out), &r); err != nil {
 		t.Fatal(err)
@@ -105,11 +108,14 @@ func TestBenchModels(t *testing.T) {
 			t.Errorf("%s: %+v", name, x)
 		}
 	}
+	if x := r.Loading; x.Versions < 1 || x.Before.Count == 0 || x.While.Count == 0 || x.After.Count == 0 || x.Ratio <= 0 {
+		t.Errorf("loading: %+v", x)
+	}
 	var table bytes.Buffer
 	if err := r.print(&shell{out: &table}); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"100 rows", "OIP, 34 numbers", "predict, 100 candidates", "× HTTP echo"} {
+	for _, want := range []string{"100 rows", "OIP, 30 numbers", "predict, 100 candidates", "× HTTP echo", "p99 × without loading"} {
 		if !strings.Contains(table.String(), want) {
 			t.Errorf("%q is missing in\n%s", want, table.String())
 		}

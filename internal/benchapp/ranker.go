@@ -20,10 +20,23 @@ var inputs = []input{
 	{"tenure_days", 0, 2000}, {"minutes", 3, 28}, {"age_days", 0, 700}, {"hour", 0, 23}, {"category", 0, 3},
 }
 
-// ranker is a LightGBM text model: Trees trees of Leaves leaves over the ranges of inputs. Every leaf can be reached, and
+func ranker(seed uint64) string { return treesOver(inputs, random(seed, partRanker)) }
+
+// WideInputs is how many inputs Wide has.
+const WideInputs = 30
+
+// Wide is a model like that of the app over WideInputs numbers from 0 to 30: what is asked directly, by no pipeline.
+func Wide(seed uint64) string {
+	wide := make([]input, WideInputs)
+	for i := range wide {
+		wide[i] = input{fmt.Sprintf("x%d", i), 0, 30}
+	}
+	return treesOver(wide, random(seed, partRanker))
+}
+
+// treesOver is a LightGBM text model: Trees trees of Leaves leaves over the ranges of inputs. Every leaf can be reached, and
 // missing values go left or right by the seed, as in a trained model.
-func ranker(seed uint64) string {
-	r := random(seed, partRanker)
+func treesOver(inputs []input, r *rand.Rand) string {
 	var names, infos []string
 	for _, in := range inputs {
 		names = append(names, in.name)
@@ -32,7 +45,7 @@ func ranker(seed uint64) string {
 	trees := make([]string, Trees)
 	sizes := make([]string, Trees)
 	for n := range trees {
-		trees[n] = fmt.Sprintf("Tree=%d\n", n) + growTree(r).text() + "\n\n"
+		trees[n] = fmt.Sprintf("Tree=%d\n", n) + growTree(r, inputs).text() + "\n\n"
 		sizes[n] = strconv.Itoa(len(trees[n]))
 	}
 	return fmt.Sprintf("tree\nversion=v4\nnum_class=1\nnum_tree_per_iteration=1\nlabel_index=0\nmax_feature_idx=%d\n"+
@@ -55,7 +68,7 @@ type leaf struct {
 	box     [][2]float64
 }
 
-func growTree(r *rand.Rand) tree {
+func growTree(r *rand.Rand, inputs []input) tree {
 	root := leaf{parent: -1}
 	for _, in := range inputs {
 		root.box = append(root.box, [2]float64{in.low, in.top})
