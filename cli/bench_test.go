@@ -287,3 +287,18 @@ func TestFileSystemIsKnown(t *testing.T) {
 		t.Errorf("/proc/self is on %s", got)
 	}
 }
+
+func TestBenchSoak(t *testing.T) {
+	t.Parallel()
+	out, _ := benchmark(t, "soak", "--json", "--pulls", "200", "--events", "100", "--connections", "4")
+	var r benchSoak
+	if err := json.Unmarshal([]byte(out), &r); err != nil {
+		t.Fatal(err)
+	}
+	if r.PullErrors+r.EventErrors+r.Refused != 0 || r.Pulls.Count < 50 || r.Acks.Count < 20 || r.Users < 1000 || len(r.Memory) == 0 || r.MemoryPeak < 1e6 {
+		t.Errorf("%s", out)
+	}
+	if g := growth([]float64{9, 1, 1, 5}, 4*time.Minute); g != 2 {
+		t.Errorf("growth is %v", g)
+	}
+}
