@@ -165,10 +165,14 @@ func TestReadingAllocatesLittle(t *testing.T) {
 	wide := allocs(`{"features":["session.plays"` + strings.Repeat(`,"session.plays"`, 50) + `],"entities":[{"user_id":"u1"}]}`)
 	many := allocs(strings.Replace(sessionOfOne, `{"user_id":"u1"}`, `{"user_id":"u1"}`+strings.Repeat(`,{"user_id":"u2"}`, 50), 1))
 	t.Logf("%v allocations for one entity, %v for 51 features, %v for 51 entities", one, wide, many)
-	if perFeature := (wide - one) / 48; perFeature > 1 {
+	slack := 1.0
+	if raceDetector {
+		slack = 2 // its pools forget at random
+	}
+	if perFeature := (wide - one) / 48; perFeature > 1*slack {
 		t.Errorf("%.1f allocations a feature", perFeature)
 	}
-	if perEntity := (many - one) / 50; perEntity > 15 {
+	if perEntity := (many - one) / 50; perEntity > 15*slack {
 		t.Errorf("%.1f allocations an entity", perEntity)
 	}
 }
