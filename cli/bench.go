@@ -21,6 +21,7 @@ type benchCommand struct {
 	Features benchFeaturesCommand `cmd:"" help:"How fast features are read."`
 	Replay   benchReplayCommand   `cmd:"" help:"How fast all views are rebuilt from the log."`
 	Memory   benchMemoryCommand   `cmd:"" help:"What users cost in memory and on disk, and how fast cold ones are read."`
+	Switch   benchSwitchCommand   `cmd:"" help:"What it costs to go from one release to another under load."`
 	Models   benchModelsCommand   `cmd:"" help:"How long models take: alone, behind their door, in a pipeline."`
 	Soak     benchSoakCommand     `cmd:"" help:"Whether memory stays flat and nothing fails under an even load for long."`
 	Echo     benchEchoCommand     `cmd:"" hidden:"" help:"Serve an HTTP echo: what the other benchmarks compare with."`

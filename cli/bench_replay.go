@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/freshet-ml/freshet"
@@ -108,6 +110,10 @@ func (c *benchReplayCommand) measure(ctx context.Context, b *bench, result *benc
 	}
 	if err := benchapp.WriteViews(b.target.folder, 1); err != nil {
 		return freshet.Errorf(freshet.Internal, "write the bench's app: %w", err)
+	}
+	// Without its log of decisions the server takes the folder for its first release, and fills all views before it is ready.
+	if err := os.RemoveAll(filepath.Join(b.target.folder, "data", "registry")); err != nil {
+		return freshet.Errorf(freshet.Internal, "forget the releases: %w", err)
 	}
 	b.meter.say("rebuilding all views…")
 	full, err := c.restart(ctx, b)

@@ -21,7 +21,8 @@ type serveCommand struct {
 
 	DefaultModel string `placeholder:"NAME" help:"The model that answers POST /invocations (default: the only one there is)."`
 
-	AllowOrigin []string `placeholder:"ORIGIN" help:"A web app whose pages may call the API, such as https://app.example.com; * is every one. May be given again (default: none)."`
+	AllowOrigin []string      `placeholder:"ORIGIN" help:"A web app whose pages may call the API, such as https://app.example.com; * is every one. May be given again (default: none)."`
+	KeepFormer  time.Duration `placeholder:"TIME" help:"How long the release that was live before is kept ready for a rollback (default 1h)."`
 
 	Profiles string `placeholder:"ADDR" help:"A loopback host:port for Go's runtime profiles (default: none)."`
 
@@ -72,6 +73,7 @@ func (c *serveCommand) Validate() error {
 		{"dedupe-horizon", int64(c.DedupeHorizon)}, {"log-retention", int64(c.LogRetention)}, {"visibility", int64(c.Visibility)},
 		{"check-every", int64(c.CheckEvery)}, {"idle-timeout", int64(c.IdleTimeout)},
 		{"header-timeout", int64(c.HeaderTimeout)}, {"body-timeout", int64(c.BodyTimeout)}, {"drain-timeout", int64(c.DrainTimeout)},
+		{"keep-former", int64(c.KeepFormer)},
 	} {
 		if limit.value < 0 {
 			return fmt.Errorf("--%s: expected a positive value, or 0 for the default", limit.flag)
@@ -126,6 +128,7 @@ func (c *serveCommand) options(sh *shell) server.Options {
 		Backlog:       c.Backlog,
 		Workers:       c.Workers,
 		LoadedModels:  c.LoadedModels,
+		KeepFormer:    c.KeepFormer,
 		Runtimes:      sh.runtimes,
 		Logger:        c.logger(sh),
 		OnFatal:       sh.fatal,

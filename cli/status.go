@@ -35,7 +35,10 @@ type serverStatus struct {
 	Ready     bool              `json:"ready"`
 	Reasons   []string          `json:"reasons"`
 	Release   struct {
-		Serving freshet.ReleaseID `json:"serving"`
+		Serving   freshet.ReleaseID `json:"serving"`
+		Requested freshet.ReleaseID `json:"requested"`
+		State     string            `json:"state"`
+		Reason    string            `json:"reason"`
 	} `json:"release"`
 	Backlog struct {
 		Events      uint64  `json:"events"`
@@ -93,7 +96,7 @@ func (s *serverStatus) lines() [][]string {
 	b := &s.Backlog
 	lines := [][]string{
 		{s.Project, state},
-		{"release", string(s.Release.Serving)},
+		{"release", s.releaseText()},
 		{"server", fmt.Sprintf("%s, %s, up %s", s.Version, strings.Join(s.Roles, " "), s.Now.Sub(s.StartedAt).Round(time.Second))},
 		{"waiting", fmt.Sprintf("%d events, %d jobs and %d in work, the oldest for %s", b.Events, b.JobsQueued, b.JobsLeased,
 			time.Duration(b.OldestAge*float64(time.Second)).Round(time.Millisecond))},
@@ -108,6 +111,19 @@ func (s *serverStatus) lines() [][]string {
 		lines = append(lines, []string{"error", fmt.Sprintf("%s in %s, request %s", e.At, e.Route, e.RequestID)})
 	}
 	return lines
+}
+
+// releaseText is what serves, and what was asked for if that is another release.
+func (s *serverStatus) releaseText() string {
+	r := &s.Release
+	if r.Requested == r.Serving {
+		return string(r.Serving)
+	}
+	text := fmt.Sprintf("%s serves; %s was requested and is %s", r.Serving, r.Requested, r.State)
+	if r.Reason != "" {
+		text += ": " + r.Reason
+	}
+	return text
 }
 
 func (s *serverStatus) viewRows() [][]string {

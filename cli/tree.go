@@ -34,6 +34,14 @@ type tree struct {
 	Models  modelsCommand  `cmd:"" group:"use" help:"List models, or compare the versions of one."`
 	Alias   aliasCommand   `cmd:"" group:"use" help:"Point an alias at a version of a model."`
 
+	Plan     planCommand     `cmd:"" group:"release" help:"Show what a deployment would change."`
+	Deploy   deployCommand   `cmd:"" group:"release" help:"Make a release of the project and have it go live, step by step."`
+	Promote  promoteCommand  `cmd:"" group:"release" help:"Have the release on its way go its next step now."`
+	Abort    abortCommand    `cmd:"" group:"release" help:"Take the release on its way back."`
+	Rollback rollbackCommand `cmd:"" group:"release" help:"Have the former release serve everybody again, at once."`
+	GC       gcCommand       `cmd:"" name:"gc" group:"release" help:"Say which artifacts of the registry nothing needs, or remove them."`
+	Releases releasesCommand `cmd:"" group:"release" help:"List releases, or show one: who decided what, when and why."`
+
 	Export   exportCommand   `cmd:"" group:"use" help:"Write a training set: features at past moments, from a data folder."`
 	Evaluate evaluateCommand `cmd:"" group:"project" help:"Say how good a model would have been on events of the past."`
 
@@ -46,6 +54,7 @@ func groups() []kong.Group {
 		{Key: "run", Title: "Run"},
 		{Key: "project", Title: "Project"},
 		{Key: "use", Title: "Use a server"},
+		{Key: "release", Title: "Releases"},
 		{Key: "about", Title: "This program"},
 		{Key: "limits", Title: "Limits"}, // flags of serve
 	}

@@ -30,7 +30,7 @@ func (s *Server) openDoor(values *reader.Reader, models *serving.Server) error {
 	s.onClose("models loaded by number", loaded.Close)
 	s.api = api.New(api.Deps{
 		Live: s.live, Log: s.log, Past: s.log, Eraser: s.eraser, Rows: s.features, Values: values, Tables: pushtable.New(s.tables), Jobs: s.jobs, Predictions: s.predictions,
-		Predictor: s.orchestrator, Models: models, Versions: s.models, Loaded: loaded, Blobs: s.decisions,
+		Predictor: s.orchestrator, Models: models, Versions: s.models, Loaded: loaded, Releases: s.publisher, Blobs: s.decisions,
 		Streams: &streams{receiver: s.receiver, jobs: s.jobs, backlog: uint64(s.o.Backlog), now: s.o.Now},
 		Sizes:   s.sweeper,
 		Ready:   readiness{s.receiver},

@@ -57,6 +57,9 @@ type Options struct {
 	// LoadedModels is how many versions of models are kept open that somebody has asked for by number. Defaults to 8.
 	LoadedModels int
 
+	// KeepFormer is how long the release that was live before is kept ready for a rollback. Defaults to 1 h.
+	KeepFormer time.Duration
+
 	Runtimes []modelruntime.Runtime // kinds of models. Defaults to all that come with Freshet
 	Now      func() time.Time       // the server's clock. Defaults to time.Now
 	Logger   *slog.Logger           // Defaults to slog.Default()

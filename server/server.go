@@ -25,7 +25,7 @@ import (
 	"github.com/freshet-ml/freshet/internal/history"
 	"github.com/freshet-ml/freshet/internal/modelregistry"
 	"github.com/freshet-ml/freshet/internal/orchestration"
-	"github.com/freshet-ml/freshet/internal/project"
+	"github.com/freshet-ml/freshet/internal/publishing"
 	"github.com/freshet-ml/freshet/internal/pushtable"
 	"github.com/freshet-ml/freshet/internal/reader"
 	"github.com/freshet-ml/freshet/internal/receiver"
@@ -65,6 +65,7 @@ type Server struct {
 	tables       *tablestore.Store
 	decisions    *registry.Registry
 	models       *modelregistry.Models
+	publisher    *publishing.Publisher
 	live         *release.Live
 	receiver     *receiver.Receiver
 	sweeper      *sweep.Sweeper
@@ -98,7 +99,7 @@ func (s *Server) Addr() string { return s.listener.Addr().String() }
 
 // open opens from the ground up: project (so that a mistake in it costs nothing), disk, hand-offs, release, layers, door.
 func (s *Server) open(ctx context.Context) error {
-	p, err := project.Load(s.o.Project)
+	p, err := s.loadProject()
 	if err != nil {
 		return err
 	}
@@ -109,9 +110,6 @@ func (s *Server) open(ctx context.Context) error {
 		return err
 	}
 	models := serving.New(s.registry)
-	if err := s.openRelease(ctx, p, models); err != nil {
-		return err
-	}
 	past := history.New(s.log, s.offline)
 	s.receiver = receiver.New(past, s.features, s.jobs, s.live, s.receiverOptions())
 	s.sweeper = sweep.New(s.features, s.receiver, s.live, sweep.Options{Now: s.o.Now, Logger: s.o.Logger})
@@ -121,8 +119,11 @@ func (s *Server) open(ctx context.Context) error {
 	s.checker = recheck.New(values, s.features, past, recheck.Options{Every: s.o.CheckEvery, Now: s.o.Now, Logger: s.o.Logger})
 	s.orchestrator = orchestration.New(orchestration.Deps{
 		Live: s.live, Log: past, Features: s.features, Reader: values, Tables: pushtable.New(s.tables), Jobs: s.jobs, Predictions: s.predictions,
-		Models: models, Metrics: orchestration.NewMetrics(s.registry),
+		Models: models, Metrics: orchestration.NewMetrics(s.registry), Observer: observer{s},
 	}, orchestration.Options{Workers: s.o.Workers, Now: s.o.Now, Logger: s.o.Logger})
+	if err := s.openReleases(ctx, p, past, models); err != nil {
+		return err
+	}
 	if s.eraser, err = erase.New(erase.Deps{
 		Live: s.live, Owner: s.receiver, Past: past, Jobs: s.jobs, Predictions: s.predictions, Tables: s.tables, Records: erasures{s.db.Pebble()},
 		Now: s.o.Now, Logger: s.o.Logger,
@@ -260,6 +261,7 @@ func (s *Server) Run(ctx context.Context) error {
 	parts := []*part{receiver, orchestration, door, {name: "sweep", run: s.sweeper.Run}}
 	parts = append(parts, &part{name: "dead letters", run: s.jobs.Run}, &part{name: "expired predictions", run: s.predictions.Run},
 		&part{name: "erase", run: s.eraser.Run})
+	parts = append(parts, &part{name: "publishing", run: s.publisher.Run})
 	if s.o.CheckEvery >= 0 {
 		parts = append(parts, &part{name: "continuous check", run: s.checker.Run})
 	}

@@ -121,6 +121,7 @@ type Deps struct {
 	Models      Models
 	Versions    Versions
 	Loaded      Loaded
+	Releases    Releases
 	Blobs       Blobs
 	Streams     Streams
 	Sizes       Sizes

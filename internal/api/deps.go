@@ -156,7 +156,7 @@ type Ready interface {
 
 func (d *Deps) check() {
 	if d.Live == nil || d.Log == nil || d.Past == nil || d.Rows == nil || d.Values == nil || d.Tables == nil || d.Jobs == nil || d.Predictions == nil ||
-		d.Predictor == nil || d.Models == nil || d.Versions == nil || d.Loaded == nil || d.Blobs == nil || d.Streams == nil || d.Sizes == nil || d.Ready == nil {
+		d.Predictor == nil || d.Models == nil || d.Versions == nil || d.Loaded == nil || d.Releases == nil || d.Blobs == nil || d.Streams == nil || d.Sizes == nil || d.Ready == nil {
 		panic("api: a dependency is missing")
 	}
 }

@@ -164,6 +164,7 @@ type rig struct {
 	back        *behind
 	blobs       *registry.Registry
 	models      *modelregistry.Models
+	releases    *fakeReleases
 	check       bool // hold requests and answers against openapi.yaml
 }
 
@@ -171,7 +172,7 @@ func newRig(t testing.TB, o Options) *rig { return newRigOf(t, testProject, o) }
 
 func newRigOf(t testing.TB, text string, o Options) *rig {
 	t.Helper()
-	r := &rig{t: t, live: new(release.Live), rows: memfeatures.New(), back: &behind{}, check: true}
+	r := &rig{t: t, releases: &fakeReleases{}, live: new(release.Live), rows: memfeatures.New(), back: &behind{}, check: true}
 	rel := openRelease(t, text)
 	r.live.Store(rel)
 	rel.Close() // its role holds it
@@ -188,7 +189,8 @@ func newRigOf(t testing.TB, text string, o Options) *rig {
 		Live: r.live, Log: r.log, Past: r.log, Rows: rows, Values: logValues{reader.New(rows, r.log), r.log}, Tables: r.tables, Jobs: r.jobs,
 		Predictions: r.predictions, Predictor: r.back, Models: r.back, Streams: r.back, Sizes: r.back, Ready: r.back,
 		Versions: r.models, Blobs: r.blobs, Loaded: ondemand.New(r.models, []modelruntime.Runtime{fakeModel{}}, ondemand.Options{}),
-		Now: clock, Version: "test", Roles: []string{"api"},
+		Releases: r.releases,
+		Now:      clock, Version: "test", Roles: []string{"api"},
 	}, o)
 	return r
 }

@@ -53,6 +53,13 @@ func (a *API) routes() []route {
 		{"POST", "/v1/models/{name}/versions/{version}/metrics", a.postModelMetrics},
 		{"PUT", "/v1/models/{name}/aliases/{alias}", a.putAlias},
 		{"DELETE", "/v1/models/{name}/aliases/{alias}", a.deleteAlias},
+		{"POST", "/v1/releases", a.postReleases},
+		{"GET", "/v1/releases", a.getReleases},
+		{"GET", "/v1/releases/{id}", a.getRelease},
+		{"POST", "/v1/releases/{id}/promote", a.postPromote},
+		{"POST", "/v1/releases/{id}/abort", a.postAbort},
+		{"POST", "/v1/releases/rollback", a.postRollback},
+		{"POST", "/v1/releases/gc", a.postGC},
 		{"PUT", "/v1/blobs/{digest}", a.putBlob},
 		{"GET", "/v1/blobs/{digest}", a.getBlob},
 		{"POST", "/get-online-features", a.feast(a.postFeastGet)},
@@ -102,12 +109,29 @@ func (a *API) newMux(routes []route) *http.ServeMux {
 	}
 	other := a.metrics.routes.Route("other")
 	for _, path := range slices.Sorted(maps.Keys(methods)) {
+		if covered(path, methods) {
+			continue // what its own methods leave goes to the other path
+		}
 		// Less specific than the routes with a method: it gets what they leave.
 		mux.HandleFunc(path, a.run(other, a.inForm(path, wrongMethod(methods[path]))))
 	}
 	mux.HandleFunc("/v2/", a.run(other, a.oip(noRoute)))
 	mux.HandleFunc("/", a.run(other, noRoute))
 	return mux
+}
+
+// covered tells whether a path with a wildcard matches path as well: /v1/releases/{id} does /v1/releases/rollback.
+func covered(path string, others map[string][]string) bool {
+	if strings.Contains(path, "{") {
+		return false
+	}
+	parent := path[:strings.LastIndexByte(path, '/')+1]
+	for other := range others {
+		if last, ok := strings.CutPrefix(other, parent); ok && strings.HasPrefix(last, "{") && last != "{$}" && !strings.Contains(last, "/") {
+			return true
+		}
+	}
+	return false
 }
 
 // inForm makes errors at path those of the protocol that the path is of.

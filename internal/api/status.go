@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/internal/deployment"
 	"github.com/freshet-ml/freshet/internal/release"
 )
 
@@ -42,8 +43,11 @@ type status struct {
 }
 
 type statusRelease struct {
+	// Requested is what was last asked for. Serving is another one while that is on its way, or was taken back.
 	Requested freshet.ReleaseID `json:"requested"`
+	State     deployment.State  `json:"state,omitempty"` // of the one requested
 	Serving   freshet.ReleaseID `json:"serving"`
+	Reason    string            `json:"reason,omitempty"` // why the one requested does not serve
 	Manifest  *freshet.Release  `json:"manifest,omitempty"`
 }
 
@@ -100,7 +104,14 @@ func (a *API) getStatus(w *response, r *http.Request) error {
 		manifest := rel.Manifest()
 		s.Project = rel.Project().Name
 		s.Views = a.viewsOf(rel)
-		s.Release = statusRelease{Requested: manifest.ID, Serving: manifest.ID, Manifest: &manifest}
+		s.Release = statusRelease{Requested: manifest.ID, State: deployment.Live, Serving: manifest.ID, Manifest: &manifest}
+		releases, _, err := a.deps.Releases.Now(r.Context())
+		if err != nil {
+			return err
+		}
+		if asked := releases.Release(releases.Requested); asked != nil && asked.ID() != manifest.ID {
+			s.Release.Requested, s.Release.State, s.Release.Reason = asked.ID(), asked.State, asked.Since().Reason
+		}
 	}
 	return w.value(http.StatusOK, s)
 }

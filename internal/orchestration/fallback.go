@@ -71,7 +71,7 @@ func (o *Orchestrator) instead(ctx context.Context, rel *release.Opened, p *rele
 		return freshet.Prediction{}, freshet.Errorf(freshet.Internal, "release %s has no pipeline %s", rel.ID(), p.Fallback.Pipeline)
 	}
 	req.Top = cmp.Or(req.Top, p.Top)
-	made, err := o.predict(ctx, rel, other, req, job)
+	made, err := o.answer(ctx, rel, other, req, job)
 	made.Pipeline, made.ExpiresAt = p.Name, 0
 	if p.Expires > 0 {
 		made.ExpiresAt = made.CreatedAt.Add(p.Expires)

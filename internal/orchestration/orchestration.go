@@ -16,6 +16,7 @@ import (
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/eventlog"
 	"github.com/freshet-ml/freshet/featurestore"
+	"github.com/freshet-ml/freshet/internal/deployment"
 	"github.com/freshet-ml/freshet/internal/pushtable"
 	"github.com/freshet-ml/freshet/internal/reader"
 	"github.com/freshet-ml/freshet/internal/release"
@@ -45,6 +46,17 @@ type Deps struct {
 	Predictions *predictionstore.Store
 	Models      scorer
 	Metrics     *Metrics
+	Observer    Observer // may be nil
+}
+
+// Observer is told how each prediction went (the publishing layer).
+type Observer interface {
+	// Observe must not wait, and keeps nothing of o but numbers.
+	Observe(o deployment.Outcome)
+	// Shadowed tells whether the shadow, if there is one, runs a job beside what serves.
+	Shadowed(job freshet.JobID) bool
+	// Compare takes what the shadow rel answered to a job, beside what was stored. It must not wait.
+	Compare(rel freshet.ReleaseID, job *freshet.Job, served, made freshet.Prediction, err error, took time.Duration)
 }
 
 // Options tune the orchestrator. The zero value is not good: Workers must be set.
@@ -168,8 +180,11 @@ func (o *Orchestrator) run(ctx context.Context, job freshet.Job) (err error) {
 	if err != nil {
 		return freshet.Errorf("", "release %s: %w", rel.ID(), err)
 	}
-	_, err = o.Predictions.Put(ctx, prediction)
-	return err
+	if _, err := o.Predictions.Put(ctx, prediction); err != nil {
+		return err
+	}
+	o.shadow(ctx, &job, prediction)
+	return nil
 }
 
 // uselessError is why a job is dropped without an attempt.

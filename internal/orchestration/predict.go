@@ -4,13 +4,31 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"time"
 
 	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/internal/deployment"
 	"github.com/freshet-ml/freshet/internal/release"
 )
 
-// predict makes one prediction: the pipeline's own, or if that fails the one of its fallback. job is nil for a request.
+// predict makes one prediction, and tells the observer how that went. job is nil for a request.
 func (o *Orchestrator) predict(ctx context.Context, rel *release.Opened, p *release.Pipeline, req release.Request, job *freshet.Job) (freshet.Prediction, error) {
+	start := o.o.Now()
+	prediction, err := o.answer(ctx, rel, p, req, job)
+	if ctx.Err() == nil { // what somebody gave up says nothing about the release
+		o.observe(rel, req, prediction, err, o.o.Now().Sub(start))
+	}
+	return prediction, err
+}
+
+func (o *Orchestrator) observe(rel *release.Opened, req release.Request, made freshet.Prediction, err error, took time.Duration) {
+	if o.Observer != nil {
+		o.Observer.Observe(deployment.OutcomeOf(rel.ID(), req, made, err, took))
+	}
+}
+
+// answer is the pipeline's own prediction, or if that fails the one of its fallback.
+func (o *Orchestrator) answer(ctx context.Context, rel *release.Opened, p *release.Pipeline, req release.Request, job *freshet.Job) (freshet.Prediction, error) {
 	prediction, err := o.attempt(ctx, rel, p, req, job)
 	if err == nil {
 		return prediction, nil

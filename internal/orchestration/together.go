@@ -117,6 +117,7 @@ func (o *Orchestrator) runLot(ctx context.Context, lot *lot) (others []jobqueue.
 			others = append(others, l)
 		} else {
 			o.settle(ctx, l, nil)
+			o.shadow(ctx, &l.Job, *made[i])
 		}
 		settled = i + 1
 	}
@@ -125,6 +126,7 @@ func (o *Orchestrator) runLot(ctx context.Context, lot *lot) (others []jobqueue.
 
 // score makes the predictions of a lot; one that cannot be made is nil.
 func (o *Orchestrator) score(ctx context.Context, lot *lot) ([]*freshet.Prediction, error) {
+	start := o.o.Now()
 	made := make([]*freshet.Prediction, len(lot.leases))
 	frames := make([]*frame, 0, len(lot.leases))
 	defer func() {
@@ -151,11 +153,13 @@ func (o *Orchestrator) score(ctx context.Context, lot *lot) ([]*freshet.Predicti
 	if err := o.Models.Score(ctx, lot.p.Model, inputs, outputs); err != nil {
 		return nil, err
 	}
+	each := o.o.Now().Sub(start) / time.Duration(len(frames))
 	for i, f := range frames {
 		copy(f.scored(width), outputs[i*width:])
 		job := &lot.leases[which[i]].Job
 		if prediction, err := f.made(requestOf(job), job); err == nil {
 			made[which[i]] = &prediction
+			o.observe(lot.rel, requestOf(job), prediction, nil, each)
 		}
 	}
 	o.Metrics.scoredTogether(lot.p.Name, len(frames))

@@ -187,3 +187,6 @@ func (s *Set) Serving() []freshet.ViewID { return s.serving }
 func (s *Set) Feeds(t freshet.EventType, kind freshet.EntityKind) []Feed {
 	return s.feeds[route{t, kind}]
 }
+
+// Share is where a text lies between 0 and 1, by a hash: a part of all jobs or users is those below a bound.
+func Share(text string) float64 { return float64(hash(0, text)>>11) / (1 << 53) }

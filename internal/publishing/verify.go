@@ -1,0 +1,97 @@
+package publishing
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/internal/deployment"
+	"github.com/freshet-ml/freshet/internal/release"
+)
+
+// verify tries a release before any user sees it: the golden rows of models that are new, then users that were seen lately,
+// answered by the live release and by this one. It says what was found; the error says why the release must not go on.
+func (p *Publisher) verify(ctx context.Context, r *deployment.Release, rel *release.Opened) (found string, err error) {
+	if err := p.golden(ctx, r, rel); err != nil {
+		return "", err
+	}
+	live := p.Live.Pin()
+	if live == nil {
+		return "", nil
+	}
+	defer live.Unpin()
+	return p.sample(ctx, r, live, rel)
+}
+
+// golden runs the golden rows of the models that the live release does not have.
+func (p *Publisher) golden(ctx context.Context, r *deployment.Release, rel *release.Opened) error {
+	versions, _, err := p.Versions.Now(ctx)
+	if err != nil {
+		return err
+	}
+	live := p.Live.Load()
+	for _, m := range rel.Models() {
+		if live != nil && live.Manifest().Models[m.Name] == m.Digest {
+			continue
+		}
+		v, ok := versions.Model(m.Name).Version(m.Version)
+		if !ok {
+			return freshet.Errorf(freshet.Internal, "model %s: version %d is not in the registry", m.Name, m.Version)
+		}
+		artifact, err := p.Versions.Open(ctx, v)
+		if err != nil {
+			return err
+		}
+		_, err = p.Versions.Check(ctx, artifact)
+		if closed := artifact.Close(); err == nil {
+			err = closed
+		}
+		if err != nil {
+			return freshet.Errorf("", "model %s: %w", v.Label(), err)
+		}
+	}
+	return nil
+}
+
+// sampled is how many entities of a pipeline are tried at most.
+const sampled = 200
+
+// sample answers for the same users by both releases.
+func (p *Publisher) sample(ctx context.Context, r *deployment.Release, live, rel *release.Opened) (string, error) {
+	trial := deployment.NewTrial(live.ID(), rel.ID(), r.Accept)
+	tried := 0
+	for _, pipeline := range rel.Pipelines() {
+		if _, ok := live.Pipeline(pipeline.Name); !ok {
+			continue
+		}
+		users, err := p.Users.Recent(ctx, pipeline.Entity, sampled)
+		if err != nil {
+			return "", err
+		}
+		for _, user := range users {
+			if ctx.Err() != nil {
+				return "", ctx.Err()
+			}
+			tried++
+			for _, o := range []*release.Opened{live, rel} {
+				p.try(ctx, trial, o, release.Request{Pipeline: pipeline.Name, Entity: user, Explain: true})
+			}
+		}
+	}
+	if tried == 0 {
+		return "golden rows agree; no users were seen lately to compare answers", nil
+	}
+	verdict := trial.Verdict(deployment.SampleLimits)
+	if verdict.Breach != "" {
+		return "", freshet.Errorf(freshet.Unprocessable, "%d users that were seen lately, answered by %s and by %s: %s; --accept %s lets it pass",
+			tried, live.ID(), rel.ID(), verdict.Detail, verdict.Breach)
+	}
+	return fmt.Sprintf("golden rows agree; %d users that were seen lately, answered by both: %s", tried, verdict.Detail), nil
+}
+
+// try has one release answer, for the trial alone.
+func (p *Publisher) try(ctx context.Context, trial *deployment.Trial, o *release.Opened, req release.Request) {
+	start := p.o.Now()
+	prediction, err := p.Predictor.Predict(ctx, o, req)
+	trial.Add(deployment.OutcomeOf(o.ID(), req, prediction, err, p.o.Now().Sub(start)))
+}

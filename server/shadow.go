@@ -1,0 +1,108 @@
+package server
+
+import (
+	"encoding/json"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/freshet-ml/freshet"
+)
+
+// shadowFolder is in the data folder: a file of lines for each release that ran in the shadow.
+const shadowFolder = "shadow"
+
+// maxShadowBytes bounds a file; what comes after is counted and not kept.
+const maxShadowBytes = 256 << 20
+
+// shadows writes what a shadow answered beside what was served, one JSON object a line, into shadow/r3.ndjson. Nothing of it
+// is ever served; a crash may take the last lines.
+type shadows struct {
+	folder string
+	logger *slog.Logger
+
+	mu   sync.Mutex
+	id   freshet.ReleaseID
+	file *os.File
+	left int64
+}
+
+// shadowLine is a line of the file.
+type shadowLine struct {
+	Job      freshet.JobID        `json:"job"`
+	Pipeline freshet.PipelineName `json:"pipeline"`
+	Entity   freshet.Key          `json:"entity"`
+	EventID  freshet.EventID      `json:"event_id"`
+	At       freshet.Timestamp    `json:"at"`
+	Served   freshet.ReleaseID    `json:"served_by"`
+	Items    []freshet.Item       `json:"served"`
+	Shadow   []freshet.Item       `json:"shadow"`
+	Error    string               `json:"error,omitempty"`
+}
+
+// Keep appends a line.
+func (s *shadows) Keep(rel freshet.ReleaseID, job *freshet.Job, served, made freshet.Prediction, err error) {
+	line := shadowLine{
+		Job: job.ID, Pipeline: job.Pipeline, Entity: job.Entity.Key, EventID: job.EventID, At: served.CreatedAt, Served: served.Release, Items: served.Items, Shadow: made.Items,
+	}
+	if err != nil {
+		line.Error = err.Error()
+	}
+	b, err := json.Marshal(line)
+	if err != nil {
+		s.logger.Warn("a shadow's answer is not kept", slog.Any("error", err)) // a score that is no number
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.open(rel); err != nil {
+		s.logger.Warn("a shadow's answers are not kept", slog.Any("error", err))
+		return
+	}
+	if s.left -= int64(len(b)) + 1; s.left < 0 {
+		return
+	}
+	if _, err := s.file.Write(append(b, '\n')); err != nil {
+		s.logger.Warn("a shadow's answer is not kept", slog.Any("error", err))
+	}
+}
+
+// open has the file of a release open. The caller holds mu.
+func (s *shadows) open(rel freshet.ReleaseID) error {
+	if s.file != nil && s.id == rel {
+		return nil
+	}
+	if err := s.close(); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(s.folder, 0o755); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(filepath.Join(s.folder, string(rel)+".ndjson"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	s.file, s.id, s.left = f, rel, maxShadowBytes-info.Size()
+	return nil
+}
+
+func (s *shadows) close() error {
+	if s.file == nil {
+		return nil
+	}
+	f := s.file
+	s.file = nil
+	return f.Close()
+}
+
+// Close closes the file.
+func (s *shadows) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.close()
+}
