@@ -77,8 +77,8 @@ func (ml mlmodel) modelFile(dir fs.FS, runtimes []Runtime) (modelFile, error) {
 
 func (f flavor) modelFile(dir fs.FS, runtimes []Runtime) (modelFile, error) {
 	if f.data == "" {
-		return modelFile{}, freshet.Errorf(freshet.Unsupported, "%s: flavor %s is not read: log the model with MLflow's lightgbm or xgboost flavor as a Booster, or with its sklearn (skops) or onnx flavor",
-			mlmodelName, f.name)
+		return modelFile{}, freshet.Errorf(freshet.Unsupported, "%s: flavor %s is not read: log the model with MLflow's lightgbm or xgboost flavor as a Booster, or with its sklearn (skops) or onnx flavor; "+
+			"factors and item-to-item tables are a folder or file of their own, without MLmodel", mlmodelName, f.name)
 	}
 	if !fs.ValidPath(f.data) {
 		return modelFile{}, freshet.Errorf("", "%s: flavor %s: %w", mlmodelName, f.name, outside(f.data))
