@@ -57,8 +57,9 @@ func (q *Queue) Drop(ctx context.Context, ids []freshet.JobID) (int, error) {
 }
 
 // Erase removes all that is known of e and returns how many jobs and dead letters that were. A worker that has one of
-// them at work cannot acknowledge it any more.
+// them at work cannot acknowledge it any more, and Erased tells it why.
 func (q *Queue) Erase(ctx context.Context, e freshet.Entity) (int, error) {
+	q.erased.add(e, freshet.TimestampOf(q.o.Now())) // first: who fails to acknowledge one of them looks here
 	n, err := q.d.Erase(ctx, e)
 	q.done.erase(e)
 	q.waiters.all()

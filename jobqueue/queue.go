@@ -81,6 +81,7 @@ type Queue struct {
 	o       Options
 	waiters waiters
 	done    done
+	erased  erased
 }
 
 // New makes a Queue of a driver, which it closes at its own Close. A nil o means defaults; check o with Validate first if

@@ -120,6 +120,34 @@ func TestJobsAreScoredTogether(t *testing.T) {
 	})
 }
 
+// TestErasedAtWork: a worker that has a job of somebody who is erased meanwhile leaves no prediction.
+func TestErasedAtWork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, shopFiles)
+		defer w.stop()
+		w.Models = &slow{scorer: w.Models, each: time.Second}
+		user := freshet.Entity{Kind: "user", Key: "u1"}
+		w.send("ping", "u1", "", "")
+		w.send("ping", "u2", "", "")
+		if n, err := w.Jobs.Erase(t.Context(), user); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+		if err := w.Predictions.Delete(t.Context(), user); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if _, err := w.Predictions.Get(t.Context(), user, "risk"); freshet.CodeOf(err) != freshet.NotFound {
+			t.Errorf("of somebody who was erased: %v", err)
+		}
+		w.get("u2", "risk")
+		w.send("ping", "u1", "", "") // who comes back is somebody new
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		w.get("u1", "risk")
+	})
+}
+
 // gated is a model that scores as many rows as were let through.
 type gated struct {
 	linearmodel.Linear

@@ -129,7 +129,7 @@ func (o *Orchestrator) settle(ctx context.Context, l jobqueue.Lease, err error) 
 		err = o.Jobs.Ack(ctx, l)
 		o.Metrics.done(l, o.o.Now())
 		if freshet.CodeOf(err) == freshet.PreconditionFailed {
-			err = o.takeBack(ctx, l)
+			err = o.takeBack(ctx, l, err)
 		}
 	} else if late, ok := errors.AsType[*uselessError](err); ok {
 		o.Metrics.dropped(l)
@@ -144,11 +144,11 @@ func (o *Orchestrator) settle(ctx context.Context, l jobqueue.Lease, err error) 
 	}
 }
 
-// takeBack forgets what the job of l has stored, if its entity was erased meanwhile: then nobody knows the job. Otherwise the
-// lease had run out, and somebody else has it or has ended it.
-func (o *Orchestrator) takeBack(ctx context.Context, l jobqueue.Lease) error {
-	if _, err := o.Jobs.Find(ctx, l.Job.ID); freshet.CodeOf(err) != freshet.NotFound {
-		return err
+// takeBack forgets what the job of l has stored, if its entity was erased meanwhile. Otherwise the lease had run out, and
+// somebody else has the job or has ended it: what is stored is as good as theirs.
+func (o *Orchestrator) takeBack(ctx context.Context, l jobqueue.Lease, late error) error {
+	if !o.Jobs.Erased(&l.Job) {
+		return late
 	}
 	return o.Predictions.Delete(ctx, l.Job.Entity)
 }
