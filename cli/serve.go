@@ -24,6 +24,8 @@ type serveCommand struct {
 	AllowOrigin []string      `placeholder:"ORIGIN" help:"A web app whose pages may call the API, such as https://app.example.com; * is every one. May be given again (default: none)."`
 	KeepFormer  time.Duration `placeholder:"TIME" help:"How long the release that was live before is kept ready for a rollback (default 1h)."`
 
+	PushPrivate bool `help:"Let push messages go to plain http and private addresses too (default: https to public ones only)."`
+
 	Profiles string `placeholder:"ADDR" help:"A loopback host:port for Go's runtime profiles (default: none)."`
 
 	IdleTimeout time.Duration `placeholder:"TIME" help:"Without an event for so long a partition's watermark goes on with the clock (default 1m)."`
@@ -115,6 +117,7 @@ func (c *serveCommand) options(sh *shell) server.Options {
 		Project:       c.Project,
 		Data:          c.Data,
 		Listen:        c.Listen,
+		PushPrivate:   c.PushPrivate,
 		Profiles:      c.Profiles,
 		DedupeHorizon: c.DedupeHorizon,
 		LogRetention:  c.LogRetention,

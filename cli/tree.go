@@ -30,6 +30,8 @@ type tree struct {
 
 	Erase eraseCommand `cmd:"" group:"use" help:"Forget a user, everywhere; or prove that nothing is left of one."`
 
+	Deliveries deliveriesCommand `cmd:"" group:"use" help:"List messages to people, show what became of one, or count how far they came."`
+
 	Publish publishCommand `cmd:"" group:"use" help:"Make a model a version in the registry: a folder, a file, an archive, or one of MLflow."`
 	Models  modelsCommand  `cmd:"" group:"use" help:"List models, or compare the versions of one."`
 	Alias   aliasCommand   `cmd:"" group:"use" help:"Point an alias at a version of a model."`

@@ -29,13 +29,14 @@ func (s *Server) openDoor(values *reader.Reader, models *serving.Server) error {
 	loaded := ondemand.New(s.models, s.o.Runtimes, ondemand.Options{Max: s.o.LoadedModels, Warm: models.WarmModel, Metrics: s.registry})
 	s.onClose("models loaded by number", loaded.Close)
 	s.api = api.New(api.Deps{
-		Live: s.live, Log: s.log, Past: s.log, Eraser: s.eraser, Rows: s.features, Values: values, Tables: pushtable.New(s.tables), Jobs: s.jobs, Predictions: s.predictions,
+		Live: s.live, Log: heard{s.log, s}, Past: s.log, Eraser: s.eraser, Rows: s.features, Values: values, Tables: pushtable.New(s.tables), Jobs: s.jobs, Predictions: s.predictions,
 		Predictor: s.orchestrator, Models: models, Versions: s.models, Loaded: loaded, Releases: s.publisher, Blobs: s.decisions,
 		Streams: &streams{receiver: s.receiver, jobs: s.jobs, backlog: uint64(s.o.Backlog), now: s.o.Now},
 		Sizes:   s.sweeper,
 		Ready:   readiness{s.receiver},
+		People:  s.outbox, Deliveries: s.deliverer, Hub: s.hub,
 		Metrics: s.registry, Logger: s.o.Logger, Now: s.o.Now,
-		Version: Version(), Roles: []string{"api", "receiver", "orchestration"},
+		Version: Version(), Roles: []string{"api", "receiver", "orchestration", "delivery"},
 	}, s.o.API)
 	return nil
 }

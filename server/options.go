@@ -60,6 +60,10 @@ type Options struct {
 	// KeepFormer is how long the release that was live before is kept ready for a rollback. Defaults to 1 h.
 	KeepFormer time.Duration
 
+	// PushPrivate lets senders go to plain http and private addresses: for providers in the operator's own network, and for tests. Who may register a
+	// browser's subscription can then make the server call any address that it can reach.
+	PushPrivate bool
+
 	Runtimes []modelruntime.Runtime // kinds of models. Defaults to all that come with Freshet
 	Now      func() time.Time       // the server's clock. Defaults to time.Now
 	Logger   *slog.Logger           // Defaults to slog.Default()

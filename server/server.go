@@ -20,11 +20,13 @@ import (
 	"github.com/freshet-ml/freshet/featurestore"
 	"github.com/freshet-ml/freshet/featurestore/diskfeatures"
 	"github.com/freshet-ml/freshet/internal/api"
+	"github.com/freshet-ml/freshet/internal/delivery"
 	"github.com/freshet-ml/freshet/internal/disk"
 	"github.com/freshet-ml/freshet/internal/erase"
 	"github.com/freshet-ml/freshet/internal/history"
 	"github.com/freshet-ml/freshet/internal/modelregistry"
 	"github.com/freshet-ml/freshet/internal/orchestration"
+	"github.com/freshet-ml/freshet/internal/presence"
 	"github.com/freshet-ml/freshet/internal/publishing"
 	"github.com/freshet-ml/freshet/internal/pushtable"
 	"github.com/freshet-ml/freshet/internal/reader"
@@ -38,6 +40,7 @@ import (
 	"github.com/freshet-ml/freshet/jobqueue/diskqueue"
 	"github.com/freshet-ml/freshet/offlinestore"
 	"github.com/freshet-ml/freshet/offlinestore/diroffline"
+	"github.com/freshet-ml/freshet/outbox"
 	"github.com/freshet-ml/freshet/predictionstore"
 	"github.com/freshet-ml/freshet/predictionstore/diskpredictions"
 	"github.com/freshet-ml/freshet/registry"
@@ -72,6 +75,9 @@ type Server struct {
 	checker      *recheck.Checker
 	orchestrator *orchestration.Orchestrator
 	eraser       *erase.Eraser
+	outbox       *outbox.Outbox
+	hub          *presence.Hub
+	deliverer    *delivery.Deliverer
 	api          *api.API
 }
 
@@ -106,7 +112,7 @@ func (s *Server) open(ctx context.Context) error {
 	if err := s.openDisk(); err != nil {
 		return err
 	}
-	if err := s.openHandOffs(); err != nil {
+	if err := s.openHandOffs(ctx); err != nil {
 		return err
 	}
 	models := serving.New(s.registry)
@@ -119,14 +125,17 @@ func (s *Server) open(ctx context.Context) error {
 	s.checker = recheck.New(values, s.features, past, recheck.Options{Every: s.o.CheckEvery, Now: s.o.Now, Logger: s.o.Logger})
 	s.orchestrator = orchestration.New(orchestration.Deps{
 		Live: s.live, Log: past, Features: s.features, Reader: values, Tables: pushtable.New(s.tables), Jobs: s.jobs, Predictions: s.predictions,
-		Models: models, Metrics: orchestration.NewMetrics(s.registry), Observer: observer{s},
+		Models: models, Messages: messages{s}, Metrics: orchestration.NewMetrics(s.registry), Observer: observer{s},
 	}, orchestration.Options{Workers: s.o.Workers, Now: s.o.Now, Logger: s.o.Logger})
 	if err := s.openReleases(ctx, p, past, models); err != nil {
 		return err
 	}
+	if err := s.openDelivery(s.live.Load().Project()); err != nil {
+		return err
+	}
 	if s.eraser, err = erase.New(erase.Deps{
 		Live: s.live, Owner: s.receiver, Past: past, Jobs: s.jobs, Predictions: s.predictions, Tables: s.tables, Records: erasures{s.db.Pebble()},
-		Now: s.o.Now, Logger: s.o.Logger,
+		Also: []func(context.Context, freshet.Entity) error{s.forgetPerson}, Now: s.o.Now, Logger: s.o.Logger,
 	}); err != nil {
 		return err
 	}
@@ -185,7 +194,7 @@ func (s *Server) openDisk() error {
 	return nil
 }
 
-func (s *Server) openHandOffs() error {
+func (s *Server) openHandOffs(ctx context.Context) error {
 	events, err := disklog.New(s.db, &disklog.Options{Horizon: s.o.DedupeHorizon})
 	if err != nil {
 		return err
@@ -216,6 +225,9 @@ func (s *Server) openHandOffs() error {
 
 	s.tables = tablestore.New(disktables.New(s.db), &tablestore.Options{Now: s.o.Now})
 	s.onClose("table store", s.tables.Close)
+	if err := s.openOutbox(ctx); err != nil {
+		return err
+	}
 	return s.openRegistry()
 }
 
@@ -258,7 +270,7 @@ func (s *Server) Run(ctx context.Context) error {
 	receiver := &part{name: "receiver", run: s.receiver.Run}
 	orchestration := &part{name: "orchestration", run: s.orchestrator.Run}
 	door := &part{name: "door", run: func(ctx context.Context) error { return s.api.Serve(ctx, s.listener) }}
-	parts := []*part{receiver, orchestration, door, {name: "sweep", run: s.sweeper.Run}}
+	parts := []*part{receiver, orchestration, door, {name: "delivery", run: s.deliverer.Run}, {name: "sweep", run: s.sweeper.Run}}
 	parts = append(parts, &part{name: "dead letters", run: s.jobs.Run}, &part{name: "expired predictions", run: s.predictions.Run},
 		&part{name: "erase", run: s.eraser.Run})
 	parts = append(parts, &part{name: "publishing", run: s.publisher.Run})

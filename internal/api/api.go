@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/internal/presence"
 	"github.com/freshet-ml/freshet/internal/release"
 	"github.com/freshet-ml/freshet/internal/telemetry"
 )
@@ -110,8 +111,7 @@ type Deps struct {
 	Live        Live
 	Log         Log
 	Past        Past
-	Eraser      Eraser     // nil: nobody can be forgotten
-	Deliveries  Deliveries // nil: nothing is delivered
+	Eraser      Eraser // nil: nobody can be forgotten
 	Rows        Rows
 	Values      Values
 	Tables      Tables
@@ -126,6 +126,9 @@ type Deps struct {
 	Streams     Streams
 	Sizes       Sizes
 	Ready       Ready
+	People      People
+	Deliveries  Deliveries
+	Hub         *presence.Hub // of open streams
 
 	// Metrics is where the door's metrics are registered and what /metrics shows. Defaults to a registry of its own.
 	Metrics *prometheus.Registry

@@ -19,6 +19,7 @@ import (
 	"github.com/freshet-ml/freshet/internal/table"
 	"github.com/freshet-ml/freshet/internal/telemetry"
 	"github.com/freshet-ml/freshet/jobqueue"
+	"github.com/freshet-ml/freshet/outbox"
 	"github.com/freshet-ml/freshet/registry"
 	"github.com/freshet-ml/freshet/tablestore"
 )
@@ -154,9 +155,30 @@ type Ready interface {
 	Ready() (reasons []string)
 }
 
+// People keeps devices, preferences and messages of users (outbox.Outbox).
+type People interface {
+	Devices(ctx context.Context, user freshet.Key) ([]outbox.Device, error)
+	PutDevice(ctx context.Context, user freshet.Key, d outbox.Device) error
+	DeleteDevice(ctx context.Context, user freshet.Key, id string) error
+	Preferences(ctx context.Context, user freshet.Key) (outbox.Preferences, error)
+	PutPreferences(ctx context.Context, user freshet.Key, p outbox.Preferences) error
+	Message(ctx context.Context, id freshet.JobID) (outbox.Message, error)
+	Messages(ctx context.Context, user freshet.Key, after freshet.JobID, limit int) ([]outbox.Message, error)
+	InApp(ctx context.Context, user freshet.Key, after uint64, now freshet.Timestamp, limit int) ([]outbox.InApp, error)
+	Ack(ctx context.Context, user freshet.Key, seq uint64) error
+}
+
+// Deliveries is the delivery layer.
+type Deliveries interface {
+	CheckDevice(d outbox.Device) error
+	// Outcome records what a person did with a message.
+	Outcome(ctx context.Context, id freshet.JobID, user freshet.Key, outcome string) error
+}
+
 func (d *Deps) check() {
 	if d.Live == nil || d.Log == nil || d.Past == nil || d.Rows == nil || d.Values == nil || d.Tables == nil || d.Jobs == nil || d.Predictions == nil ||
-		d.Predictor == nil || d.Models == nil || d.Versions == nil || d.Loaded == nil || d.Releases == nil || d.Blobs == nil || d.Streams == nil || d.Sizes == nil || d.Ready == nil {
+		d.Predictor == nil || d.Models == nil || d.Versions == nil || d.Loaded == nil || d.Releases == nil || d.Blobs == nil || d.Streams == nil || d.Sizes == nil || d.Ready == nil ||
+		d.People == nil || d.Deliveries == nil || d.Hub == nil {
 		panic("api: a dependency is missing")
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
 	"github.com/getkin/kin-openapi/routers/gorillamux"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/eventlog"
@@ -29,8 +30,10 @@ import (
 	"github.com/freshet-ml/freshet/feature/expression"
 	"github.com/freshet-ml/freshet/featurestore"
 	"github.com/freshet-ml/freshet/featurestore/memfeatures"
+	"github.com/freshet-ml/freshet/internal/delivery"
 	"github.com/freshet-ml/freshet/internal/modelregistry"
 	"github.com/freshet-ml/freshet/internal/ondemand"
+	"github.com/freshet-ml/freshet/internal/presence"
 	"github.com/freshet-ml/freshet/internal/project"
 	"github.com/freshet-ml/freshet/internal/pushtable"
 	"github.com/freshet-ml/freshet/internal/reader"
@@ -39,8 +42,11 @@ import (
 	"github.com/freshet-ml/freshet/jobqueue"
 	"github.com/freshet-ml/freshet/jobqueue/memqueue"
 	"github.com/freshet-ml/freshet/modelruntime"
+	"github.com/freshet-ml/freshet/outbox"
+	"github.com/freshet-ml/freshet/outbox/memoutbox"
 	"github.com/freshet-ml/freshet/predictionstore"
 	"github.com/freshet-ml/freshet/predictionstore/mempredictions"
+	"github.com/freshet-ml/freshet/push"
 	"github.com/freshet-ml/freshet/registry"
 	"github.com/freshet-ml/freshet/registry/memregistry"
 	"github.com/freshet-ml/freshet/tablestore"
@@ -165,6 +171,8 @@ type rig struct {
 	blobs       *registry.Registry
 	models      *modelregistry.Models
 	releases    *fakeReleases
+	people      *outbox.Outbox
+	hub         *presence.Hub
 	check       bool // hold requests and answers against openapi.yaml
 }
 
@@ -185,7 +193,15 @@ func newRigOf(t testing.TB, text string, o Options) *rig {
 	r.blobs = registry.New(memregistry.New(), &registry.Options{Now: clock, MaxBlobBytes: 1 << 20})
 	r.models = modelregistry.New(r.blobs, []modelruntime.Runtime{fakeModel{}})
 	rows := featurestore.New(r.rows)
+	people, err := outbox.New(t.Context(), memoutbox.New(), &outbox.Options{Now: clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.people, r.hub = people, presence.NewHub()
+	deliverer := delivery.New(delivery.Deps{Outbox: people, Senders: []push.Sender{fakeSender{}}, Hub: r.hub, Metrics: delivery.NewMetrics(prometheus.NewRegistry()),
+		Settings: func() delivery.Settings { return delivery.Settings{} }}, delivery.Options{Now: clock})
 	r.api = New(Deps{
+		People: people, Deliveries: deliverer, Hub: r.hub,
 		Live: r.live, Log: r.log, Past: r.log, Rows: rows, Values: logValues{reader.New(rows, r.log), r.log}, Tables: r.tables, Jobs: r.jobs,
 		Predictions: r.predictions, Predictor: r.back, Models: r.back, Streams: r.back, Sizes: r.back, Ready: r.back,
 		Versions: r.models, Blobs: r.blobs, Loaded: ondemand.New(r.models, []modelruntime.Runtime{fakeModel{}}, ondemand.Options{}),
@@ -202,6 +218,20 @@ func unpinned(t testing.TB, live *release.Live) {
 			t.Error("a request has not given back the release that it pinned")
 		}
 	})
+}
+
+// fakeSender is one of APNs that sends nothing.
+type fakeSender struct{}
+
+func (fakeSender) Channel() push.Channel { return push.APNs }
+func (fakeSender) Send(context.Context, push.Message) push.Result {
+	return push.Result{Outcome: push.Sent}
+}
+func (fakeSender) CheckToken(token string) error {
+	if token != "abcd" {
+		return freshet.Errorf(freshet.InvalidArgument, "expected abcd")
+	}
+	return nil
 }
 
 // logValues computes values from the log, as if there were a receiver.

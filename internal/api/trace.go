@@ -3,7 +3,6 @@ package api
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"net/http"
 	"slices"
 
@@ -21,12 +20,6 @@ type Past interface {
 	Head(partition freshet.Partition) freshet.Offset
 }
 
-// Deliveries tells what became of a prediction on its way to a person (the delivery layer).
-type Deliveries interface {
-	// Trace lists the deliveries of predictions about e that the event at cause has caused, each as the API shows it.
-	Trace(ctx context.Context, e freshet.Entity, cause freshet.Place) ([]json.RawMessage, error)
-}
-
 // trace is one event's whole way, put together from what the hand-offs keep anyway: nothing is stored for it.
 type trace struct {
 	EventID    freshet.EventID   `json:"event_id"`
@@ -37,7 +30,7 @@ type trace struct {
 	IngestTime freshet.Timestamp `json:"ingest_time"`
 	Features   tracedFeatures    `json:"features"`
 	Pipelines  []tracedPipeline  `json:"pipelines"`
-	Deliveries []json.RawMessage `json:"deliveries"`
+	Deliveries []shownMessage    `json:"deliveries"`
 	Timeline   []tracedMoment    `json:"timeline"`
 }
 
@@ -133,7 +126,7 @@ func (a *API) trace(ctx context.Context, rel *release.Opened, e *eventlog.Record
 	place := freshet.Place{Partition: freshet.PartitionOf(e.Entity.Key), Offset: e.Offset}
 	t := &trace{
 		EventID: e.Event.ID, Type: e.Event.Type, Entity: deadEntity{e.Entity.Kind, e.Entity.Key}, Offset: place,
-		EventTime: e.Event.EventTime, IngestTime: e.Event.IngestTime, Pipelines: []tracedPipeline{}, Deliveries: []json.RawMessage{},
+		EventTime: e.Event.EventTime, IngestTime: e.Event.IngestTime, Pipelines: []tracedPipeline{}, Deliveries: []shownMessage{},
 	}
 	t.tell(e.Event.EventTime, "happened")
 	t.tell(e.Event.IngestTime, "accepted")
@@ -151,12 +144,14 @@ func (a *API) trace(ctx context.Context, rel *release.Opened, e *eventlog.Record
 		}
 		t.Pipelines = append(t.Pipelines, one)
 	}
-	if a.deps.Deliveries != nil {
-		deliveries, err := a.deps.Deliveries.Trace(ctx, e.Entity, place)
-		if err != nil {
+	for _, p := range route.Pipelines {
+		m, err := a.deps.People.Message(ctx, freshet.MakeJobID(p.Name, place))
+		switch {
+		case err == nil && m.User == e.Entity.Key:
+			t.Deliveries = append(t.Deliveries, shownDelivery(m))
+		case err != nil && freshet.CodeOf(err) != freshet.NotFound:
 			return nil, err
 		}
-		t.Deliveries = append(t.Deliveries, deliveries...)
 	}
 	slices.SortStableFunc(t.Timeline, func(a, b tracedMoment) int { return cmp.Compare(a.At, b.At) })
 	return t, nil

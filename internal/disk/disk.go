@@ -15,6 +15,7 @@
 //	p  predictions                      predictionstore/diskpredictions
 //	r  the release that is live         server
 //	t  rows of push tables              tablestore/disktables
+//	n  push messages, devices, preferences  outbox/diskoutbox
 //
 // What must survive a crash is written with pebble.Sync. pebble.NoSync is for derived state that carries its own offset
 // in the same batch: such writes may be lost even when only the process dies.
@@ -47,6 +48,7 @@ const (
 	PrefixRelease     = 'r'
 	PrefixTables      = 't'
 	PrefixErasures    = 'g' // gone
+	PrefixOutbox      = 'n'
 )
 
 const (

@@ -35,6 +35,8 @@ func house() layertest.Rules {
 			"offlinestore/diroffline":       {"eventlog": "what it keeps are the log's records"},
 			"offlinestore/offlinestoretest": {"eventlog": "what it keeps are the log's records"},
 			"registry":                      {"feature": "views are stored by their digest"},
+			"outbox":                        {"push": "a message names its channel"},
+			"outbox/outboxtest":             {"push": "a message names its channel"},
 			"feature":                       {"embed": "a view may embed texts"},
 			"modelruntime/factormodel":      {"feature/expression": "the kinds of columns of an id map, which is a table"},
 			// A kit, and a driver: it holds no state and does no I/O.

@@ -26,7 +26,7 @@ const (
 )
 
 var (
-	handOffs   = []string{"eventlog", "featurestore", "offlinestore", "jobqueue", "predictionstore", "tablestore", "registry"}
+	handOffs   = []string{"eventlog", "featurestore", "offlinestore", "jobqueue", "predictionstore", "tablestore", "registry", "outbox"}
 	extensions = []string{"feature", "modelruntime", "push", "stream", "embed", "processor"}
 	// parts are packages that an extension point is made of; other folders below one are its drivers.
 	parts  = []string{"feature/expression"}

@@ -30,6 +30,12 @@ type scorer interface {
 	Rank(ctx context.Context, m *release.Model, lists [][]float64, inputs, outputs []float64) error
 }
 
+// messages takes what was predicted to people: internal/delivery, plugged in by the server.
+type messages interface {
+	// Offer takes a stored prediction of a job. The job is acknowledged behind it; offered again it changes nothing.
+	Offer(ctx context.Context, p *release.Pipeline, prediction *freshet.Prediction) error
+}
+
 // events are the log with all its past: eventlog.Log, or history.Log where old events are elsewhere.
 type events interface {
 	Read(ctx context.Context, dst []eventlog.Record, partition freshet.Partition, from freshet.Offset, limit int) ([]eventlog.Record, error)
@@ -45,6 +51,7 @@ type Deps struct {
 	Jobs        *jobqueue.Queue
 	Predictions *predictionstore.Store
 	Models      scorer
+	Messages    messages // may be nil: nobody is told
 	Metrics     *Metrics
 	Observer    Observer // may be nil
 }
@@ -180,11 +187,19 @@ func (o *Orchestrator) run(ctx context.Context, job freshet.Job) (err error) {
 	if err != nil {
 		return freshet.Errorf("", "release %s: %w", rel.ID(), err)
 	}
-	if _, err := o.Predictions.Put(ctx, prediction); err != nil {
+	if err := o.store(ctx, p, &prediction); err != nil {
 		return err
 	}
 	o.shadow(ctx, &job, prediction)
 	return nil
+}
+
+// store keeps the prediction of a job, for those who pull it, and tells those who are to be told. All of it may happen again.
+func (o *Orchestrator) store(ctx context.Context, p *release.Pipeline, prediction *freshet.Prediction) error {
+	if _, err := o.Predictions.Put(ctx, *prediction); err != nil || o.Messages == nil {
+		return err
+	}
+	return o.Messages.Offer(ctx, p, prediction)
 }
 
 // uselessError is why a job is dropped without an attempt.

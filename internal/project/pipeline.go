@@ -11,7 +11,7 @@ import (
 	"github.com/freshet-ml/freshet/feature/expression"
 )
 
-var pipelineKeys = []string{"from", "where", "entity", "candidates", "keep", "model", "inputs", "top", "pull", "fallback", "deadline", "debounce", "priority", "useful"}
+var pipelineKeys = []string{"from", "where", "entity", "candidates", "keep", "model", "inputs", "top", "pull", "push", "fallback", "deadline", "debounce", "priority", "useful"}
 
 // MaxTop is the largest `top` of a pipeline.
 const MaxTop = 1000
@@ -31,6 +31,7 @@ type Pipeline struct {
 	Debounce   time.Duration // one job per entity in this time, that of the newest event; 0: one per event
 	Useful     time.Duration // how old a job may be when its turn comes; 0: as old as it is
 	Priority   freshet.Priority
+	Push       *PipelinePush // what people are told; nil: nothing
 	// Digest is that of the definition: equal for definitions that differ in spaces and order of keys only.
 	Digest freshet.Digest
 
@@ -71,7 +72,7 @@ func (r *reader) pipelines(p *Project, n *node, namesAreGood bool) {
 	r.named(n, "pipelines", func(name string, key, value *node) {
 		path := "pipelines." + name
 		s, ok := r.section(value, path, pipelineKeys, later{
-			"push": "; answers are fetched with pull", "required": "",
+			"required": "",
 		})
 		if !ok {
 			return
@@ -98,6 +99,7 @@ func (r *reader) pipelines(p *Project, n *node, namesAreGood bool) {
 			return
 		}
 		r.fallback(l, s)
+		r.pipelinePush(l, s.get("push"), p.Push)
 		r.issues = append(r.issues, l.check()...)
 		l.Digest = l.digest(where)
 		p.Pipelines = append(p.Pipelines, l)
@@ -264,8 +266,9 @@ func (l *Pipeline) digest(where string) freshet.Digest {
 		Debounce time.Duration    `json:",omitempty"`
 		Useful   time.Duration    `json:",omitempty"`
 		Priority freshet.Priority `json:",omitempty"`
+		Push     json.RawMessage  `json:",omitempty"`
 	}{"freshet pipeline 1", string(l.Name), slices.Sorted(slices.Values(l.From)), where, string(l.Entity), string(l.Candidates), string(l.Model),
-		"", nil, l.Top, l.Expires, slices.Sorted(slices.Values(l.Flags)), nil, l.Deadline, l.Fallback.String(), l.Debounce, l.Useful, l.Priority}
+		"", nil, l.Top, l.Expires, slices.Sorted(slices.Values(l.Flags)), nil, l.Deadline, l.Fallback.String(), l.Debounce, l.Useful, l.Priority, l.Push.canonical()}
 	if l.keep != nil {
 		d.Keep = l.keep.tree.String()
 	}

@@ -41,6 +41,7 @@ type Project struct {
 	Models    []Model
 	Pipelines []*Pipeline
 	Segment   Segment
+	Push      *Push
 }
 
 // Model names a model and where its first version lies.

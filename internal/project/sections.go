@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	projectKeys = []string{"project", "entities", "events", "lateness", "embedder", "views", "tables", "models", "pipelines", "segment"}
+	projectKeys = []string{"project", "entities", "events", "lateness", "embedder", "views", "tables", "models", "pipelines", "segment", "push"}
 	eventKeys   = []string{"keys", "fields"}
 	viewKeys    = []string{"entity", "from", "where", "window", "features"}
 	tableKeys   = []string{"entity", "file", "push", "columns"}
@@ -50,6 +50,7 @@ func (r *reader) project(p *Project, root *node) {
 	good = r.tables(p, s.get("tables")) && good
 	r.segment(p, s.get("segment"))
 	r.models(p, s.get("models"))
+	r.push(p, s.get("push"))
 	r.pipelines(p, s.get("pipelines"), good)
 }
 

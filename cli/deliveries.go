@@ -1,0 +1,181 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/client"
+)
+
+// deliveriesCommand lists messages to people, shows one, or counts how far they came.
+type deliveriesCommand struct {
+	ID string `arg:"" optional:"" help:"A message to show with all that is known of it."`
+
+	User   string `placeholder:"KEY" help:"Messages to this user only."`
+	Funnel bool   `help:"Count: how many were decided on, refused by which rule, sent, accepted, opened."`
+	Limit  int    `default:"100" placeholder:"N" help:"Most messages to list (default ${default})."`
+	remote
+}
+
+// Help is the long text of `freshet deliveries --help`.
+func (deliveriesCommand) Help() string {
+	return `A delivery is a message that a pipeline's push section makes of a prediction. Those that have ended are kept for 7 days.
+
+Examples:
+
+  freshet deliveries --user u1
+  freshet deliveries next_step-17-9120
+  freshet deliveries --funnel`
+}
+
+// Run prints the messages, the one, or the counts.
+func (c *deliveriesCommand) Run(ctx context.Context, sh *shell) error {
+	cl, err := c.client()
+	if err != nil {
+		return err
+	}
+	switch {
+	case c.ID != "":
+		d, err := cl.Delivery(ctx, freshet.JobID(c.ID))
+		if err != nil {
+			return err
+		}
+		if sh.json {
+			return sh.printJSON(d)
+		}
+		return sh.printTable(deliveryLines(&d))
+	case c.Funnel:
+		return c.funnel(ctx, cl, sh)
+	case c.Limit < 1:
+		return freshet.FieldErrorf(freshet.InvalidArgument, "limit", "--limit %d: expected at least 1", c.Limit)
+	}
+	list := []client.Delivery{}
+	err = c.each(ctx, cl, func(d *client.Delivery) bool {
+		list = append(list, *d)
+		return len(list) < c.Limit
+	})
+	if err != nil {
+		return err
+	}
+	if sh.json {
+		return sh.printJSON(map[string]any{"deliveries": list})
+	}
+	if len(list) == 0 {
+		_, err := fmt.Fprintln(sh.out, "none")
+		return err
+	}
+	rows := [][]string{{"DELIVERY", "FOR", "STATE", "REASON", "BY", "ATTEMPTS", "MADE", "TITLE"}}
+	for _, d := range list {
+		rows = append(rows, []string{string(d.ID), string(d.User), d.State, d.Reason, d.Channel, strconv.Itoa(d.Attempts), d.CreatedAt.String(), d.Title})
+	}
+	return sh.printTable(rows)
+}
+
+// each goes over the messages, page by page, until f is false.
+func (c *deliveriesCommand) each(ctx context.Context, cl *client.Client, f func(*client.Delivery) bool) error {
+	for after := ""; ; {
+		page, next, err := cl.Deliveries(ctx, freshet.Key(c.User), after, 1000)
+		if err != nil {
+			return err
+		}
+		for i := range page {
+			if !f(&page[i]) {
+				return nil
+			}
+		}
+		if after = next; next == "" {
+			return nil
+		}
+	}
+}
+
+func deliveryLines(d *client.Delivery) [][]string {
+	lines := [][]string{
+		{string(d.ID), d.State}, {"for", string(d.User)}, {"title", d.Title}, {"body", d.Body}, {"category", d.Category}, {"event", string(d.EventID)},
+		{"release", string(d.Release)}, {"made", d.CreatedAt.String()}, {"expires", d.ExpiresAt.String()}, {"attempts", strconv.Itoa(d.Attempts)},
+	}
+	add := func(name, text string) {
+		if text != "" {
+			lines = append(lines, []string{name, text})
+		}
+	}
+	add("reason", d.Reason)
+	add("by", d.Channel)
+	add("device", d.Device)
+	add("provider's id", d.ProviderID)
+	for _, name := range slices.Sorted(maps.Keys(d.Outcomes)) {
+		add(name, d.Outcomes[name].String())
+	}
+	return lines
+}
+
+// deliveryFunnel is how far the messages of a pipeline came.
+type deliveryFunnel struct {
+	Decided    int            `json:"decided"`
+	Suppressed map[string]int `json:"suppressed"` // by reason
+	Waiting    int            `json:"waiting"`
+	Sent       int            `json:"sent"` // a provider was called, or it was shown in the app
+	Failed     int            `json:"failed"`
+	Accepted   int            `json:"accepted"`
+	Outcomes   map[string]int `json:"outcomes"`
+}
+
+func (f *deliveryFunnel) add(d *client.Delivery) {
+	f.Decided++
+	switch d.State {
+	case "suppressed":
+		f.Suppressed[d.Reason]++
+	case "failed":
+		f.Failed++
+	case "sent", "in_app":
+		f.Accepted++
+	default:
+		f.Waiting++
+	}
+	if d.Attempts > 0 || d.State == "in_app" {
+		f.Sent++
+	}
+	for o := range d.Outcomes {
+		f.Outcomes[o]++
+	}
+}
+
+func (c *deliveriesCommand) funnel(ctx context.Context, cl *client.Client, sh *shell) error {
+	funnels := map[string]*deliveryFunnel{}
+	err := c.each(ctx, cl, func(d *client.Delivery) bool {
+		f := funnels[string(d.Pipeline)]
+		if f == nil {
+			f = &deliveryFunnel{Suppressed: map[string]int{}, Outcomes: map[string]int{}}
+			funnels[string(d.Pipeline)] = f
+		}
+		f.add(d)
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	if sh.json {
+		return sh.printJSON(map[string]any{"pipelines": funnels})
+	}
+	rows := [][]string{{"PIPELINE", "STEP", "MESSAGES"}}
+	for _, name := range slices.Sorted(maps.Keys(funnels)) {
+		f := funnels[name]
+		step := func(what string, n int) { rows = append(rows, []string{name, what, strconv.Itoa(n)}) }
+		step("decided", f.Decided)
+		for _, reason := range slices.Sorted(maps.Keys(f.Suppressed)) {
+			step("suppressed: "+reason, f.Suppressed[reason])
+		}
+		step("waiting", f.Waiting)
+		step("sent", f.Sent)
+		step("failed", f.Failed)
+		step("accepted", f.Accepted)
+		for _, outcome := range slices.Sorted(maps.Keys(f.Outcomes)) {
+			step(outcome, f.Outcomes[outcome])
+		}
+	}
+	return sh.printTable(rows)
+}

@@ -1,0 +1,158 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/feature"
+	"github.com/freshet-ml/freshet/internal/presence"
+)
+
+const (
+	heartbeat   = 10 * time.Second // a client that hears nothing for 15 s may think the line dead
+	streamWrite = 10 * time.Second // for one write: who reads more slowly is disconnected
+	streamPage  = 100
+)
+
+// getStream sends the user's in-app messages, from behind Last-Event-ID, and each prediction that is stored meanwhile, as server-sent events. Messages have ids; predictions have none: the newest
+// is there to be pulled.
+func (a *API) getStream(w *response, r *http.Request) error {
+	q, err := parseQuery(r, "last_event_id")
+	if err != nil {
+		return err
+	}
+	rel, err := a.live()
+	if err != nil {
+		return err
+	}
+	entity, spec, err := pathEntity(rel, r)
+	rel.Unpin()
+	if err != nil {
+		return err
+	}
+	text := r.Header.Get("Last-Event-ID")
+	if given, ok := q["last_event_id"]; ok {
+		text = given
+	}
+	after := uint64(0)
+	if text != "" {
+		if after, err = strconv.ParseUint(text, 10, 63); err != nil {
+			return invalid("Last-Event-ID", "%.40q is no id of this stream", text)
+		}
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no")
+	if r.Method == http.MethodHead {
+		w.WriteHeader(http.StatusOK)
+		return nil
+	}
+	sub, err := a.deps.Hub.Subscribe(entity.Key)
+	if err != nil {
+		h.Del("Cache-Control")
+		return err
+	}
+	defer sub.Close()
+	s := &stream{a: a, w: w, control: http.NewResponseController(w), sub: sub, user: entity.Key, spec: spec, after: after}
+	w.WriteHeader(http.StatusOK)
+	if s.write([]byte("retry: 2000\n\n")) == nil {
+		s.run(r.Context())
+	}
+	return nil // the answer has begun: its end is all that can be said
+}
+
+// stream is one open stream.
+type stream struct {
+	a       *API
+	w       *response
+	control *http.ResponseController
+	sub     *presence.Stream
+	user    freshet.Key
+	spec    feature.EntitySpec
+	after   uint64
+}
+
+// run writes until the client is gone, reads too slowly, or the server stops.
+func (s *stream) run(ctx context.Context) {
+	beat := time.NewTicker(heartbeat)
+	defer beat.Stop()
+	for err := s.messages(ctx); err == nil; {
+		select {
+		case <-s.sub.Messages:
+			err = s.messages(ctx)
+		case p, ok := <-s.sub.Predictions:
+			if !ok {
+				return
+			}
+			b := append([]byte("event: prediction\ndata: "), appendPrediction(nil, &p, s.spec, marks{})...)
+			err = s.write(append(b, "\n\n"...))
+		case <-beat.C:
+			err = s.write([]byte(": heartbeat\n\n"))
+		case <-ctx.Done():
+			return
+		case <-s.a.draining.Done():
+			return
+		}
+	}
+}
+
+// messages writes what is in the outbox behind the last one written.
+func (s *stream) messages(ctx context.Context) error {
+	for {
+		list, err := s.a.deps.People.InApp(ctx, s.user, s.after, s.a.now(), streamPage)
+		if err != nil {
+			return err
+		}
+		var b []byte
+		for _, x := range list {
+			b = append(b, "id: "...)
+			b = strconv.AppendUint(b, x.Seq, 10)
+			b = append(b, "\nevent: message\ndata: "...)
+			b = append(append(b, x.Data...), "\n\n"...) // JSON as encoding/json writes it: one line
+			s.after = x.Seq
+		}
+		if len(b) > 0 {
+			if err := s.write(b); err != nil {
+				return err
+			}
+		}
+		if len(list) < streamPage {
+			return nil
+		}
+	}
+}
+
+func (s *stream) write(b []byte) error {
+	// Writers without deadlines are those of tests.
+	_ = s.control.SetWriteDeadline(time.Now().Add(streamWrite))
+	if _, err := s.w.Write(b); err != nil {
+		return err
+	}
+	return s.control.Flush()
+}
+
+// postAck forgets the messages of a stream through an id.
+func (a *API) postAck(w *response, r *http.Request) error {
+	user, err := a.user(r)
+	if err != nil {
+		return err
+	}
+	var sent struct {
+		ID int64 `json:"id"`
+	}
+	if err := a.readJSON(w, r, &sent); err != nil {
+		return err
+	}
+	if sent.ID < 1 {
+		return invalid("id", "%d is no id of this stream", sent.ID)
+	}
+	if err := a.deps.People.Ack(r.Context(), user, uint64(sent.ID)); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
