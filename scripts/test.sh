@@ -92,9 +92,11 @@ clients() {
 	fi
 }
 clients "python clients" sh test/clients/venv.sh
+clients "python clients of models" sh test/clients/venv.sh requirements-models.txt
 clients "python client of Segment" sh test/clients/venv.sh requirements-segment.txt
 clients "node client of Segment" sh test/clients/node.sh segment
 clients "driver of the browser" sh test/clients/node.sh browser
+clients "node receivers of push" sh test/clients/node.sh push
 echo "go test $race ./..."
 # Packages are shown as they end: this is the long step.
 # shellcheck disable=SC2086 # race is one flag or none
