@@ -24,7 +24,8 @@ type Outcome struct {
 	Key      freshet.Key // of the entity
 	Took     time.Duration
 	Failed   bool
-	Fallback bool // the pipeline's fallback has answered
+	Why      string // it failed
+	Fallback bool   // the pipeline's fallback has answered
 	// Names and Inputs are what the model was given for its best answer; a missing value is NaN. They are only looked at.
 	Names  []string
 	Inputs []float64
@@ -35,6 +36,9 @@ type Outcome struct {
 func OutcomeOf(rel freshet.ReleaseID, req release.Request, made freshet.Prediction, err error, took time.Duration) Outcome {
 	o := Outcome{
 		Release: rel, Pipeline: req.Pipeline, Key: req.Entity.Key, Took: took, Failed: err != nil, Fallback: made.Fallback, Score: math.NaN(),
+	}
+	if err != nil {
+		o.Why = err.Error()
 	}
 	if len(made.Items) > 0 {
 		o.Score = made.Items[0].Score
@@ -110,6 +114,7 @@ const (
 type arm struct {
 	id              freshet.ReleaseID
 	n, failed, fell int
+	why             string    // the first has failed
 	times           reservoir // milliseconds
 	users           map[uint64]struct{}
 	scores          map[freshet.PipelineName]*reservoir
@@ -139,6 +144,7 @@ func (a *arm) add(o Outcome) {
 	}
 	if o.Failed {
 		a.failed++
+		a.why = cmp.Or(a.why, o.Why)
 		return
 	}
 	if o.Fallback {
@@ -228,6 +234,9 @@ func (t *Trial) errors(l Limits) (breach, detail string) {
 	// One that fails most of the time need not be waited for.
 	hopeless := b.n >= 20 && b.bad() > 0.5+a.bad()
 	if b.failed+b.fell >= minFailures && (hopeless || enough && b.bad() > a.bad()+l.Errors) {
+		if b.why != "" {
+			text += "; the first failed with: " + b.why
+		}
 		return text, ""
 	}
 	if !enough {

@@ -49,7 +49,7 @@ func TestVerdict(t *testing.T) {
 		{"failing", 1000, 100, nil, func(i int, o *Outcome) { o.Failed = i%50 == 0 }, Errors, "failed or fallback 2.0 % of 1000, before 0.0 %"},
 		{"failing within the bound", 1000, 100, nil, func(i int, o *Outcome) { o.Failed = i%200 == 0 }, "", ""},
 		{"falling back", 1000, 100, nil, func(i int, o *Outcome) { o.Fallback = i%20 == 0 }, Errors, "failed or fallback 5.0 %"},
-		{"failing always, before there are many", 25, 5, nil, func(i int, o *Outcome) { o.Failed = true }, Errors, "100.0 % of 25"},
+		{"failing always, before there are many", 25, 5, nil, func(i int, o *Outcome) { o.Failed, o.Why = true, "no file" }, Errors, "100.0 % of 25, before 0.0 % of 25; the first failed with: no file"},
 		{"failing once", 25, 5, nil, func(i int, o *Outcome) { o.Failed = i == 3 }, "", "too few predictions for a verdict (25 and 25 of 100)"},
 		{"slow", 1000, 100, nil, func(i int, o *Outcome) { o.Took += 50 * time.Millisecond }, Latency, "p99 60 ms, before 10 ms"},
 		{"slow within the bound", 1000, 100, nil, func(i int, o *Outcome) { o.Took += 15 * time.Millisecond }, "", ""},
