@@ -3,7 +3,9 @@ package disk
 import (
 	"encoding/binary"
 	"errors"
+	"math/rand/v2"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -90,6 +92,39 @@ func TestNewFoldersSurviveACrash(t *testing.T) {
 		t.Fatalf("after a crash: %v", err)
 	}
 	closer.Close()
+}
+
+// A crash while the store is made leaves nothing behind that could not be opened: of what was not synced a file system may
+// keep any part.
+func TestACrashWhileItIsMade(t *testing.T) {
+	t.Parallel()
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 0))
+	var mu sync.Mutex // guards rng and cuts
+	var cuts []vfs.FS
+	for range 20 {
+		mem := vfs.NewCrashableMem()
+		mustOpen(t, "/data", &Options{FS: errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+				mu.Lock()
+				defer mu.Unlock()
+				cuts = append(cuts, mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50, RNG: rng}))
+			}
+			return nil
+		}))})
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	for i, fs := range cuts {
+		d, err := Open("/data", &Options{FS: fs})
+		if err != nil {
+			t.Fatalf("cut %d of %d: %v", i, len(cuts), err)
+		}
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func TestOnlyOneServer(t *testing.T) {

@@ -1,6 +1,10 @@
 package disk
 
-import "github.com/cockroachdb/pebble/v2/vfs"
+import (
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
 
 // watchedFS tells of every write and sync that fails before Pebble hears of it. After a failed write of its log Pebble
 // panics while it holds its locks: whoever recovers from such a panic leaves a store behind in which all later writes wait for
@@ -10,8 +14,18 @@ type watchedFS struct {
 	failed func(error)
 }
 
-// Create is vfs.FS's.
+// markers are the files whose names say which other file of the folder counts now.
+const markers = "marker."
+
+// Create is vfs.FS's. Before a marker the folder is synced: Pebble syncs it after, so that a crash in between could leave the
+// marker without the file that it names, which it had only synced as a file.
 func (w watchedFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if strings.HasPrefix(w.PathBase(name), markers) {
+		if err := SyncFolder(w.FS, w.PathDir(name)); err != nil {
+			w.failed(err)
+			return nil, err
+		}
+	}
 	return w.watch(w.FS.Create(name, category))
 }
 
