@@ -35,11 +35,11 @@ func (s *Server) loadProject() (*project.Project, error) {
 
 // openReleases opens what the log of decisions says, or deploys the project as the first release.
 func (s *Server) openReleases(ctx context.Context, p *project.Project, past *history.Log, models *serving.Server) error {
-	kept := &shadows{folder: filepath.Join(s.o.Data, shadowFolder), logger: s.o.Logger}
-	s.onClose("shadow", kept.Close)
+	s.shadows = &shadows{folder: filepath.Join(s.o.Data, shadowFolder), logger: s.o.Logger}
+	s.onClose("shadow", s.shadows.Close)
 	s.publisher = publishing.New(publishing.Deps{
 		Registry: s.decisions, Versions: s.models, Live: s.live, Views: views{s.receiver, s.log}, Models: models, Predictor: s.orchestrator,
-		Users: users{s.log, past}, Shadows: kept, Runtimes: s.o.Runtimes,
+		Users: users{s.log, past}, Shadows: s.shadows, Runtimes: s.o.Runtimes,
 	}, publishing.Options{Keep: s.o.KeepFormer, Now: s.o.Now, Logger: s.o.Logger})
 	s.onClose("releases", s.publisher.Close)
 	err := s.publisher.Start(ctx, func() (*project.Project, error) {

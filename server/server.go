@@ -74,6 +74,7 @@ type Server struct {
 	sweeper      *sweep.Sweeper
 	checker      *recheck.Checker
 	orchestrator *orchestration.Orchestrator
+	shadows      *shadows
 	eraser       *erase.Eraser
 	outbox       *outbox.Outbox
 	hub          *presence.Hub
@@ -135,7 +136,7 @@ func (s *Server) open(ctx context.Context) error {
 	}
 	if s.eraser, err = erase.New(erase.Deps{
 		Live: s.live, Owner: s.receiver, Past: past, Jobs: s.jobs, Predictions: s.predictions, Tables: s.tables, Records: erasures{s.db.Pebble()},
-		Also: []func(context.Context, freshet.Entity) error{s.forgetPerson}, Now: s.o.Now, Logger: s.o.Logger,
+		Also: []func(context.Context, freshet.Entity) error{s.forgetPerson, s.shadows.Forget}, Now: s.o.Now, Logger: s.o.Logger,
 	}); err != nil {
 		return err
 	}

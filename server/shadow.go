@@ -1,13 +1,19 @@
 package server
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/internal/disk"
 )
 
 // shadowFolder is in the data folder: a file of lines for each release that ran in the shadow.
@@ -32,6 +38,7 @@ type shadows struct {
 type shadowLine struct {
 	Job      freshet.JobID        `json:"job"`
 	Pipeline freshet.PipelineName `json:"pipeline"`
+	Kind     freshet.EntityKind   `json:"kind"`
 	Entity   freshet.Key          `json:"entity"`
 	EventID  freshet.EventID      `json:"event_id"`
 	At       freshet.Timestamp    `json:"at"`
@@ -44,7 +51,7 @@ type shadowLine struct {
 // Keep appends a line.
 func (s *shadows) Keep(rel freshet.ReleaseID, job *freshet.Job, served, made freshet.Prediction, err error) {
 	line := shadowLine{
-		Job: job.ID, Pipeline: job.Pipeline, Entity: job.Entity.Key, EventID: job.EventID, At: served.CreatedAt, Served: served.Release, Items: served.Items, Shadow: made.Items,
+		Job: job.ID, Pipeline: job.Pipeline, Kind: job.Entity.Kind, Entity: job.Entity.Key, EventID: job.EventID, At: served.CreatedAt, Served: served.Release, Items: served.Items, Shadow: made.Items,
 	}
 	if err != nil {
 		line.Error = err.Error()
@@ -89,6 +96,60 @@ func (s *shadows) open(rel freshet.ReleaseID) error {
 	}
 	s.file, s.id, s.left = f, rel, maxShadowBytes-info.Size()
 	return nil
+}
+
+// Forget takes the lines about an entity out of all files, durably. What is kept meanwhile waits.
+func (s *shadows) Forget(ctx context.Context, entity freshet.Entity) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.close(); err != nil {
+		return err
+	}
+	files, err := filepath.Glob(filepath.Join(s.folder, "*.ndjson"))
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err := forgetIn(file, entity); err != nil {
+			return freshet.Errorf(freshet.Internal, "shadow file %s: %w", file, err)
+		}
+	}
+	return nil
+}
+
+// forgetIn writes the file anew without the lines about entity, if it has any.
+func forgetIn(file string, entity freshet.Entity) error {
+	b, err := os.ReadFile(file) // at most maxShadowBytes
+	if err != nil {
+		return err
+	}
+	kept := make([]byte, 0, len(b))
+	for text := range bytes.Lines(b) {
+		var line shadowLine
+		if json.Unmarshal(text, &line) == nil && line.Kind == entity.Kind && line.Entity == entity.Key {
+			continue
+		}
+		kept = append(kept, text...)
+	}
+	if len(kept) == len(b) {
+		return nil
+	}
+	next := file + ".next"
+	f, err := os.Create(next)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(kept)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(next, file); err != nil {
+		return err
+	}
+	return disk.SyncFolder(vfs.Default, filepath.Dir(file))
 }
 
 func (s *shadows) close() error {
