@@ -171,25 +171,30 @@ const soakParts = 10
 
 // watchMemory looks at the server's memory until stop, which gives the means of each part of the duration and the peak.
 func watchMemory(ctx context.Context, b *bench, d time.Duration) (stop func() (means []float64, peak float64)) {
-	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
 	var sums, counts [soakParts]float64
 	peak := 0.0
+	begin := time.Now()
+	look := func(ctx context.Context) {
+		m, err := scrape(ctx, b.target.url)
+		if err != nil {
+			return
+		}
+		part := min(int(time.Since(begin)*soakParts/d), soakParts-1)
+		rss := usageOf(m).rss
+		sums[part], counts[part], peak = sums[part]+rss, counts[part]+1, max(peak, rss)
+	}
+	watching, cancel := context.WithCancel(ctx)
 	go func() { // beside the load, until stop
 		defer close(ended)
-		for begin := time.Now(); waitFor(ctx, min(time.Second, d/(4*soakParts))); {
-			m, err := scrape(ctx, b.target.url)
-			part := int(time.Since(begin) * soakParts / d)
-			if err != nil || part >= soakParts {
-				continue
-			}
-			rss := usageOf(m).rss
-			sums[part], counts[part], peak = sums[part]+rss, counts[part]+1, max(peak, rss)
+		for waitFor(watching, min(time.Second, d/(4*soakParts))) {
+			look(watching)
 		}
 	}()
 	return func() ([]float64, float64) {
 		cancel()
 		<-ended
+		look(ctx) // at least one: a short run may be over before the first
 		var means []float64
 		for i := range sums {
 			if counts[i] > 0 {
