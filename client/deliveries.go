@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"strconv"
 
 	"github.com/freshet-ml/freshet"
 )
@@ -39,17 +38,11 @@ func (c *Client) Deliveries(ctx context.Context, user freshet.Key, after string,
 	if user != "" {
 		q.Set("user_id", string(user))
 	}
-	if after != "" {
-		q.Set("after", after)
-	}
-	if limit > 0 {
-		q.Set("limit", strconv.Itoa(limit))
-	}
 	var page struct {
 		Deliveries []Delivery
 		Next       string
 	}
-	err = c.call(ctx, request{method: http.MethodGet, path: "/v1/deliveries", query: q}, &page)
+	err = c.call(ctx, request{method: http.MethodGet, path: "/v1/deliveries", query: onPage(q, after, limit)}, &page)
 	return page.Deliveries, page.Next, err
 }
 

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
-	"strconv"
 
 	"github.com/freshet-ml/freshet"
 )
@@ -42,17 +41,11 @@ type JobError struct {
 // next is "" at the end.
 func (c *Client) Jobs(ctx context.Context, state, after string, limit int) (jobs []Job, next string, err error) {
 	q := url.Values{"state": {state}}
-	if after != "" {
-		q.Set("after", after)
-	}
-	if limit > 0 {
-		q.Set("limit", strconv.Itoa(limit))
-	}
 	var page struct {
 		Jobs []Job
 		Next string
 	}
-	err = c.call(ctx, request{method: http.MethodGet, path: "/v1/jobs", query: q}, &page)
+	err = c.call(ctx, request{method: http.MethodGet, path: "/v1/jobs", query: onPage(q, after, limit)}, &page)
 	return page.Jobs, page.Next, err
 }
 
