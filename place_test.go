@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/internal/alloctest"
 )
 
 // Keys and the partitions that Kafka's Java client gives them in a topic of 64.
@@ -25,7 +26,7 @@ func TestPartitionOf(t *testing.T) {
 
 func TestPartitionOfDoesNotAllocate(t *testing.T) {
 	var sum freshet.Partition
-	if n := testing.AllocsPerRun(100, func() { sum += freshet.PartitionOf("a-little-bit-longer-string") }); n != 0 {
+	if n := alloctest.PerRun(100, func() { sum += freshet.PartitionOf("a-little-bit-longer-string") }); n != 0 {
 		t.Errorf("%v allocations, sum %d", n, sum)
 	}
 }

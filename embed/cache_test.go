@@ -13,6 +13,7 @@ import (
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/embed"
 	"github.com/freshet-ml/freshet/embed/embedtest"
+	"github.com/freshet-ml/freshet/internal/alloctest"
 )
 
 // counting is an embedder that counts its calls: the first component is 1 for a text that is not blank.
@@ -152,7 +153,7 @@ func TestHitAllocatesNothing(t *testing.T) {
 	c := embed.Cached(&counting{}, 100)
 	v := make([]float32, 4)
 	for _, text := range []string{"short", strings.Repeat("long ", 1000)} {
-		if n := testing.AllocsPerRun(100, func() { c.Embed(text, v) }); n != 0 {
+		if n := alloctest.PerRun(100, func() { c.Embed(text, v) }); n != 0 {
 			t.Errorf("%.10q: %v allocations", text, n)
 		}
 	}

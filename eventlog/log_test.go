@@ -11,6 +11,7 @@ import (
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/eventlog"
 	"github.com/freshet-ml/freshet/eventlog/memlog"
+	"github.com/freshet-ml/freshet/internal/alloctest"
 )
 
 func play(id freshet.EventID) eventlog.Entry {
@@ -110,7 +111,7 @@ func TestValidationDoesNotAllocate(t *testing.T) {
 	entries := []eventlog.Entry{play("e1")}
 	entries[0].Event.Payload = bytes.Repeat([]byte("x"), 300)
 	l := eventlog.New(discard{})
-	if n := testing.AllocsPerRun(100, func() {
+	if n := alloctest.PerRun(100, func() {
 		if _, err := l.Append(context.Background(), entries); err != nil {
 			t.Fatal(err)
 		}

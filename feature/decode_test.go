@@ -11,6 +11,7 @@ import (
 
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/feature/expression"
+	"github.com/freshet-ml/freshet/internal/alloctest"
 )
 
 func slotOf(t testing.TB, s *Schema, name string) int {
@@ -186,7 +187,7 @@ func TestDecodeAllocates(t *testing.T) {
 	s := testSchema(t)
 	r := s.NewRecord()
 	raw := []byte(playEvent)
-	if n := testing.AllocsPerRun(100, func() {
+	if n := alloctest.PerRun(100, func() {
 		if err := s.Decode(raw, freshet.MaxTimestamp, r); err != nil {
 			t.Fatal(err)
 		}

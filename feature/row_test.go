@@ -11,6 +11,7 @@ import (
 
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/feature/expression"
+	"github.com/freshet-ml/freshet/internal/alloctest"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew: only for a new version of the format")
@@ -186,7 +187,7 @@ func TestReadAllocatesResults(t *testing.T) {
 		data, r, last := fillRow(t, s, v, 30)
 		scratch := v.NewScratch()
 		r.EventTime = last
-		if n := testing.AllocsPerRun(100, func() {
+		if n := alloctest.PerRun(100, func() {
 			if _, _, err := v.Apply(scratch, data, r, last); err != nil {
 				t.Fatal(err)
 			}
@@ -194,7 +195,7 @@ func TestReadAllocatesResults(t *testing.T) {
 			t.Errorf("%s: Apply allocates %v times, want 1: the new row", call, n)
 		}
 		dst := make([]expression.Value, 0, len(v.Features()))
-		if n := testing.AllocsPerRun(100, func() {
+		if n := alloctest.PerRun(100, func() {
 			if _, err := v.Read(scratch, data, last, dst); err != nil {
 				t.Fatal(err)
 			}
@@ -213,7 +214,7 @@ func TestApplyAndReadAllocate(t *testing.T) {
 		data, r, last := fillRow(t, s, v, 30)
 		scratch := v.NewScratch()
 		r.EventTime = last
-		if n := testing.AllocsPerRun(100, func() {
+		if n := alloctest.PerRun(100, func() {
 			if _, _, err := v.Apply(scratch, data, r, last); err != nil {
 				t.Fatal(err)
 			}
@@ -221,7 +222,7 @@ func TestApplyAndReadAllocate(t *testing.T) {
 			t.Errorf("%s: Apply allocates %v times, want 1: the new row", name, n)
 		}
 		dst := make([]expression.Value, 0, len(v.Features()))
-		if n := testing.AllocsPerRun(100, func() {
+		if n := alloctest.PerRun(100, func() {
 			if _, err := v.Read(scratch, data, last, dst); err != nil {
 				t.Fatal(err)
 			}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	freshet "github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/internal/alloctest"
 	"github.com/freshet-ml/freshet/modelruntime"
 )
 
@@ -97,7 +98,7 @@ func TestRequired(t *testing.T) {
 		t.Errorf("half a row: %v", err)
 	}
 	inputs := []float64{3, 4, 4, 5}
-	if allocs := testing.AllocsPerRun(100, func() { _ = m.Predict(context.Background(), inputs, out) }); allocs != 0 {
+	if allocs := alloctest.PerRun(100, func() { _ = m.Predict(context.Background(), inputs, out) }); allocs != 0 {
 		t.Errorf("%v allocations", allocs)
 	}
 }

@@ -5,16 +5,15 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"github.com/freshet-ml/freshet/internal/alloctest"
 )
 
 func TestEmbedAllocatesNothing(t *testing.T) {
-	if raceDetector {
-		t.Skip("under the race detector pools forget at random")
-	}
 	table := Builtin()
 	v := make([]float32, table.Dim())
 	for _, text := range []string{"preparing for big exam", "Can’t FALL asleep!", "meditaton blorptastic", "Übung macht den Meister"} {
-		if n := testing.AllocsPerRun(100, func() { table.Embed(text, v) }); n != 0 {
+		if n := alloctest.PerRun(100, func() { table.Embed(text, v) }); n != 0 {
 			t.Errorf("%q: %v allocations", text, n)
 		}
 	}
@@ -22,7 +21,7 @@ func TestEmbedAllocatesNothing(t *testing.T) {
 
 // TestBuiltinAllocatesAFewBlocks: opening allocates a few blocks and no more for more words.
 func TestBuiltinAllocatesAFewBlocks(t *testing.T) {
-	if n := testing.AllocsPerRun(10, func() { Builtin() }); n > 5 {
+	if n := alloctest.PerRun(10, func() { Builtin() }); n > 5 {
 		t.Errorf("%v allocations", n)
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/eventlog"
+	"github.com/freshet-ml/freshet/internal/alloctest"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew; those of a released format never change")
@@ -191,7 +192,7 @@ func TestDecodeAllocations(t *testing.T) {
 	block := encode(5, records)
 	dst := make([]eventlog.Record, 0, len(records))
 	// One string for each record's id and key, and one for each name of the block.
-	if n := testing.AllocsPerRun(100, func() { dst, _ = decodeBlock(dst[:0], block, 1, 0, 100) }); n > 12 {
+	if n := alloctest.PerRun(100, func() { dst, _ = decodeBlock(dst[:0], block, 1, 0, 100) }); n > 12 {
 		t.Errorf("%v allocations for %d records", n, len(records))
 	}
 }
@@ -200,7 +201,7 @@ func TestIDsDoNotAllocate(t *testing.T) {
 	e := eventlog.Entry{Event: freshet.Event{ID: freshet.EventID(strings.Repeat("x", 128))}, Entities: []freshet.Entity{{Kind: "user", Key: "u"}}}
 	s := &ids{horizon: dayMillis, group: map[idHash]freshet.Timestamp{}}
 	s.addUnlessKnown(&e)
-	if n := testing.AllocsPerRun(100, func() {
+	if n := alloctest.PerRun(100, func() {
 		if !s.addUnlessKnown(&e) {
 			t.Fatal("the same id is new")
 		}

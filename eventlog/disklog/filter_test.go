@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/zeebo/xxh3"
+
+	"github.com/freshet-ml/freshet/internal/alloctest"
 )
 
 func hashOf(i int) idHash {
@@ -66,7 +68,7 @@ func TestFilterDoesNotAllocate(t *testing.T) {
 	var budget filterBudget
 	i := 0
 	f.add(hashOf(i), &budget)
-	if n := testing.AllocsPerRun(1000, func() {
+	if n := alloctest.PerRun(1000, func() {
 		i++
 		f.add(hashOf(i), &budget)
 		f.mayHave(hashOf(-i))

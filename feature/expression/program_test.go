@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/freshet-ml/freshet/feature/expression"
+	"github.com/freshet-ml/freshet/internal/alloctest"
 )
 
 func compile(t testing.TB, env expression.Env, src string) *expression.Program {
@@ -132,7 +133,7 @@ func TestNoAllocations(t *testing.T) {
 		`"b" in tags`, "coalesce(nulltext, b)", "min(early, late)",
 	} {
 		p := compile(t, env, src)
-		if n := testing.AllocsPerRun(100, func() {
+		if n := alloctest.PerRun(100, func() {
 			p.Number(slots)
 			p.Bool(slots)
 			p.Text(slots)

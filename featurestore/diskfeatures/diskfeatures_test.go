@@ -10,6 +10,7 @@ import (
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/featurestore"
 	"github.com/freshet-ml/freshet/featurestore/featurestoretest"
+	"github.com/freshet-ml/freshet/internal/alloctest"
 )
 
 func openPebble(t *testing.T, fs vfs.FS) *pebble.DB {
@@ -196,14 +197,14 @@ func TestHotPathAllocations(t *testing.T) {
 	own, _ := s.Acquire(t.Context(), 1, nil)
 	rows := []freshet.Row{{View: 1, Key: "u1", Offset: 1, Data: []byte("data")}}
 	dst, views := make([]freshet.Row, 0, 4), []freshet.ViewID{1}
-	if n := testing.AllocsPerRun(100, func() {
+	if n := alloctest.PerRun(100, func() {
 		if err := s.Apply(t.Context(), 1, own.Epoch, 1, rows); err != nil {
 			t.Fatal(err)
 		}
 	}); n != 0 {
 		t.Errorf("Apply: %v allocations", n)
 	}
-	if n := testing.AllocsPerRun(100, func() {
+	if n := alloctest.PerRun(100, func() {
 		if _, err := s.Get(t.Context(), dst, 1, "u1", views); err != nil {
 			t.Fatal(err)
 		}

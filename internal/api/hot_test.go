@@ -15,6 +15,7 @@ import (
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/eventlog"
 	"github.com/freshet-ml/freshet/featurestore"
+	"github.com/freshet-ml/freshet/internal/alloctest"
 	"github.com/freshet-ml/freshet/internal/benchapp"
 	"github.com/freshet-ml/freshet/internal/reader"
 )
@@ -34,7 +35,7 @@ func TestEventsAllocateLittle(t *testing.T) {
 	r := newRig(t, Options{})
 	rel := r.live.Load()
 	text := []byte(batchOf(100))
-	allocs := testing.AllocsPerRun(50, func() {
+	allocs := alloctest.PerRun(50, func() {
 		b := r.api.batches.Get().(*batch)
 		if err := b.split(text, formNDJSON, r.api.o); err != nil {
 			t.Fatal(err)
@@ -159,20 +160,16 @@ func TestReadingAllocatesLittle(t *testing.T) {
 	r := newRig(t, Options{})
 	handler := r.api.Handler()
 	allocs := func(body string) float64 {
-		return testing.AllocsPerRun(50, func() { handler.ServeHTTP(&nobody{http.Header{}}, posting(t, body)) })
+		return alloctest.PerRun(50, func() { handler.ServeHTTP(&nobody{http.Header{}}, posting(t, body)) })
 	}
 	one := allocs(sessionOfOne)
 	wide := allocs(`{"features":["session.plays"` + strings.Repeat(`,"session.plays"`, 50) + `],"entities":[{"user_id":"u1"}]}`)
 	many := allocs(strings.Replace(sessionOfOne, `{"user_id":"u1"}`, `{"user_id":"u1"}`+strings.Repeat(`,{"user_id":"u2"}`, 50), 1))
 	t.Logf("%v allocations for one entity, %v for 51 features, %v for 51 entities", one, wide, many)
-	slack := 1.0
-	if raceDetector {
-		slack = 2 // its pools forget at random
-	}
-	if perFeature := (wide - one) / 48; perFeature > 1*slack {
+	if perFeature := (wide - one) / 48; perFeature > 1 {
 		t.Errorf("%.1f allocations a feature", perFeature)
 	}
-	if perEntity := (many - one) / 50; perEntity > 15*slack {
+	if perEntity := (many - one) / 50; perEntity > 15 {
 		t.Errorf("%.1f allocations an entity", perEntity)
 	}
 }

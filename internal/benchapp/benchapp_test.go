@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/internal/alloctest"
 	"github.com/freshet-ml/freshet/internal/project"
 	"github.com/freshet-ml/freshet/modelruntime"
 	"github.com/freshet-ml/freshet/modelruntime/treemodel"
@@ -71,7 +72,7 @@ func TestEventsComeAgainWithNewIDs(t *testing.T) {
 func TestAppendDoesNotAllocate(t *testing.T) {
 	e := newEvents(1, 7, few, Users)
 	buf := make([]byte, 0, 1024)
-	if n := testing.AllocsPerRun(100, func() { e.Append(buf, 5, at) }); n > 0 {
+	if n := alloctest.PerRun(100, func() { e.Append(buf, 5, at) }); n > 0 {
 		t.Errorf("%v allocations an event", n)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"strings"
 	"testing"
+
+	"github.com/freshet-ml/freshet/internal/alloctest"
 )
 
 func reading(text string) *Conn {
@@ -55,7 +57,7 @@ func TestReadDoesNotAllocate(t *testing.T) {
 	answer := "HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\nContent-Length: 5\r\n\r\nhello"
 	text := strings.NewReader(answer)
 	c := &Conn{in: bufio.NewReaderSize(text, maxLine)}
-	if n := testing.AllocsPerRun(100, func() {
+	if n := alloctest.PerRun(100, func() {
 		text.Reset(answer)
 		c.in.Reset(text)
 		if _, err := c.read(); err != nil {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/freshet-ml/freshet/internal/alloctest"
 )
 
 func TestQuantilesAreRightToOnePart128(t *testing.T) {
@@ -52,7 +54,7 @@ func TestEmptyAndExtremes(t *testing.T) {
 func TestRecordDoesNotAllocate(t *testing.T) {
 	var h Histogram
 	h.Record(1)
-	if n := testing.AllocsPerRun(100, func() { h.Record(time.Millisecond) }); n > 0 {
+	if n := alloctest.PerRun(100, func() { h.Record(time.Millisecond) }); n > 0 {
 		t.Errorf("%v allocations", n)
 	}
 }

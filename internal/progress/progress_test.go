@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 
 	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/internal/alloctest"
 )
 
 func TestMark(t *testing.T) {
@@ -49,7 +50,7 @@ func TestMarkContext(t *testing.T) {
 func TestAdvanceDoesNotAllocate(t *testing.T) {
 	var m Mark
 	o := freshet.Offset(0)
-	if n := testing.AllocsPerRun(100, func() { o++; m.Advance(o) }); n != 0 {
+	if n := alloctest.PerRun(100, func() { o++; m.Advance(o) }); n != 0 {
 		t.Fatalf("%v allocations", n)
 	}
 }

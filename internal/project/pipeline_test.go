@@ -10,6 +10,7 @@ import (
 
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/feature/expression"
+	"github.com/freshet-ml/freshet/internal/alloctest"
 	"github.com/freshet-ml/freshet/internal/project"
 	"github.com/freshet-ml/freshet/modelruntime"
 )
@@ -124,7 +125,7 @@ inputs:
 			t.Errorf("%+v with %d shared slots", u, plan.Shared)
 		}
 	}
-	if n := testing.AllocsPerRun(100, func() {
+	if n := alloctest.PerRun(100, func() {
 		for _, in := range plan.Inputs {
 			in.Program.Number(slots)
 		}
@@ -263,7 +264,7 @@ func TestTriggers(t *testing.T) {
 			t.Errorf("%s: %v", raw, got)
 		}
 	}
-	if n := testing.AllocsPerRun(100, func() { l.Triggers(r) }); n != 0 {
+	if n := alloctest.PerRun(100, func() { l.Triggers(r) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }

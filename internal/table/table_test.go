@@ -11,6 +11,7 @@ import (
 
 	freshet "github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/feature/expression"
+	"github.com/freshet-ml/freshet/internal/alloctest"
 	"github.com/freshet-ml/freshet/internal/table"
 )
 
@@ -281,7 +282,7 @@ func contains(keys []string, key string) bool {
 func TestReadingAllocatesNothing(t *testing.T) {
 	tab := read(t, catalogCSV, catalog)
 	values := make([]expression.Value, len(catalog.Columns))
-	allocs := testing.AllocsPerRun(100, func() {
+	allocs := alloctest.PerRun(100, func() {
 		row, _ := tab.Find("c3")
 		tab.Fill(row, values)
 		_ = tab.Key(row)

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/freshet-ml/freshet/internal/alloctest"
 	"github.com/freshet-ml/freshet/internal/telemetry"
 )
 
@@ -80,7 +81,7 @@ x_http_requests_total{route="GET /v1/x",status="other"} 1
 
 func TestObserveAllocatesNothing(t *testing.T) {
 	route := telemetry.NewRoutes(prometheus.NewRegistry(), "x_http").Route("GET /v1/x")
-	if allocs := testing.AllocsPerRun(100, func() { route.Observe(200, .001) }); allocs != 0 {
+	if allocs := alloctest.PerRun(100, func() { route.Observe(200, .001) }); allocs != 0 {
 		t.Errorf("Observe allocates %v times, expected none", allocs)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/internal/alloctest"
 	"github.com/freshet-ml/freshet/jobqueue"
 )
 
@@ -18,7 +19,7 @@ func TestStateOfAllocatesNothing(t *testing.T) {
 	ctx := t.Context()
 	for _, key := range []freshet.Key{"u1", "nobody"} {
 		subject := jobqueue.Subject{Pipeline: "today", Entity: freshet.Entity{Kind: "user", Key: key}}
-		if n := testing.AllocsPerRun(100, func() { _, _ = s.StateOf(ctx, subject, 1) }); n != 0 {
+		if n := alloctest.PerRun(100, func() { _, _ = s.StateOf(ctx, subject, 1) }); n != 0 {
 			t.Errorf("state of %s: %v allocations", key, n)
 		}
 	}

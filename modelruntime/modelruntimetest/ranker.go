@@ -5,6 +5,7 @@ import (
 	"math"
 	"testing"
 
+	"github.com/freshet-ml/freshet/internal/alloctest"
 	"github.com/freshet-ml/freshet/modelruntime"
 )
 
@@ -51,7 +52,7 @@ func (e Example) ranker(t *testing.T, r modelruntime.Runtime) {
 			t.Errorf("row %d: %v among others and %v alone", row, together[row*classes:(row+1)*classes], alone)
 		}
 	}
-	if allocs := testing.AllocsPerRun(100, func() {
+	if allocs := alloctest.PerRun(100, func() {
 		m.Encode(0, e.Texts[0])
 		if err := m.Rank(ctx, lists, inputs, together); err != nil {
 			t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"testing/fstest"
 
 	freshet "github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/internal/alloctest"
 	"github.com/freshet-ml/freshet/modelruntime"
 )
 
@@ -201,7 +202,7 @@ func (e Example) allocations(t *testing.T, r modelruntime.Runtime) {
 	ctx := context.Background()
 	for _, rows := range []int{1, 100} {
 		inputs, outputs := e.values(rows), make([]float64, rows*len(e.Outputs))
-		allocs := testing.AllocsPerRun(100, func() {
+		allocs := alloctest.PerRun(100, func() {
 			if err := m.Predict(ctx, inputs, outputs); err != nil {
 				t.Fatal(err)
 			}

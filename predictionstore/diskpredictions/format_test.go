@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/internal/alloctest"
 	"github.com/freshet-ml/freshet/predictionstore"
 )
 
@@ -95,7 +96,7 @@ func TestGetDoesNotPayForTheExplanation(t *testing.T) {
 	}
 	allocations := func(p freshet.Prediction) float64 {
 		value := appendPrediction(nil, &p, predictionstore.VersionOf(&p))
-		return testing.AllocsPerRun(100, func() { _, _, _ = decodePrediction(value, false) })
+		return alloctest.PerRun(100, func() { _, _, _ = decodePrediction(value, false) })
 	}
 	if with, without := allocations(p), allocations(plain); with != without {
 		t.Errorf("%v allocations with an explanation, %v without", with, without)

@@ -1,5 +1,5 @@
 //go:build race
 
-package wordtable
+package alloctest
 
 const raceDetector = true

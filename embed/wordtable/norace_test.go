@@ -1,5 +1,0 @@
-//go:build !race
-
-package wordtable
-
-const raceDetector = false
