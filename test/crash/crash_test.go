@@ -44,7 +44,7 @@ func TestKill(t *testing.T) {
 		}
 		p := start(t, project, data)
 		t.Logf("round %d: ready %s after the start, %d events acknowledged, %d not", round, p.ready.Round(time.Millisecond), len(s.acked), len(s.pending)-perRound)
-		s.repeat(t, p.c, 200)
+		s.repeat(t, p.Client, 200)
 		// Most kills hit the server among its requests, some while it still makes predictions of them.
 		reached, delay := s.acknowledges(rng.IntN(perRound)), rng.Int64N(int64(5*time.Millisecond))
 		if round%4 == 3 {
@@ -52,24 +52,24 @@ func TestKill(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		var sending sync.WaitGroup
-		sending.Go(func() { s.send(ctx, p.c) })
+		sending.Go(func() { s.send(ctx, p.Client) })
 		sending.Go(func() {
 			<-reached
 			time.Sleep(time.Duration(delay)) // the moment of the kill
-			p.kill(t)
+			p.Kill(t)
 			cancel()
 		})
 		sending.Wait()
 	}
 	p := start(t, project, data)
-	s.send(t.Context(), p.c)
+	s.send(t.Context(), p.Client)
 	if len(s.pending) > 0 {
 		t.Fatalf("%d events were not acknowledged by a server that lives: %v", len(s.pending), s.failure)
 	}
-	s.repeat(t, p.c, 2000)
+	s.repeat(t, p.Client, 2000)
 	p.awaitIdle(t)
-	predictions := checkUsers(t, p.c, s)
-	p.kill(t)
+	predictions := checkUsers(t, p.Client, s)
+	p.Kill(t)
 	checkLog(t, data, s, predictions)
 	t.Logf("%d events in all, %d were sent again because no answer had come, %d of these had been kept", len(s.acked), s.resent, s.known)
 }
@@ -79,7 +79,7 @@ func startAndKillAtOnce(t *testing.T, project, data string, rng *rand.Rand) {
 	t.Helper()
 	p := launch(t, project, data)
 	time.Sleep(time.Duration(rng.Int64N(int64(150 * time.Millisecond)))) // the moment of the kill
-	p.kill(t)
+	p.Kill(t)
 }
 
 // sender invents events and remembers what the server has said about them.

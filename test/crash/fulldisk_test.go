@@ -37,7 +37,7 @@ func TestFullDisk(t *testing.T) {
 			sent++
 			fmt.Fprintf(&body, `{"event_id":"e%d","type":"pay","user_id":"u1","amount":1,"note":%q}`+"\n", sent, padding)
 		}
-		result, err := p.c.SendEvents(t.Context(), client.NDJSON, body.Bytes())
+		result, err := p.Client.SendEvents(t.Context(), client.NDJSON, body.Bytes())
 		if err != nil {
 			break
 		}
@@ -48,9 +48,8 @@ func TestFullDisk(t *testing.T) {
 	if sent == 100_000 {
 		t.Fatal("the disk does not get full")
 	}
-	err := p.cmd.Wait()
-	if code := p.cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(p.errors.String(), "the disk failed") {
-		t.Errorf("exit code %d, %v; the server has said:\n%s", code, err, p.errors)
+	if code := p.Wait(); code != 1 || !strings.Contains(p.Log(), "the disk failed") {
+		t.Errorf("exit code %d; the server has said:\n%s", code, p.Log())
 	}
-	t.Logf("at event %d: %s", sent, strings.TrimSpace(p.errors.String()))
+	t.Logf("at event %d: %s", sent, strings.TrimSpace(p.Log()))
 }

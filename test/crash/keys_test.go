@@ -118,35 +118,35 @@ func TestKillWithManyKeys(t *testing.T) {
 	}
 
 	p := start(t, project, data)
-	if err := m.send(t.Context(), p.c, 0, batches/2); err != nil {
+	if err := m.send(t.Context(), p.Client, 0, batches/2); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var sending sync.WaitGroup
 	sending.Go(func() {
-		if err := m.send(ctx, p.c, batches/2, batches); err == nil {
+		if err := m.send(ctx, p.Client, batches/2, batches); err == nil {
 			t.Log("all was sent before the kill: this machine is fast; with more keys (FRESHET_CRASH_KEYS) it comes in between")
 		}
 	})
 	for !m.acked[batches/2+1].Load() { // until the second round is on its way
 		time.Sleep(time.Millisecond)
 	}
-	p.kill(t)
+	p.Kill(t)
 	cancel()
 	sending.Wait()
 
 	p = start(t, project, data)
 	t.Logf("killed under load: ready %s after the start", p.ready.Round(time.Millisecond))
-	m.expectKnown(t, p.c)
-	if err := m.send(t.Context(), p.c, 0, batches); err != nil {
+	m.expectKnown(t, p.Client)
+	if err := m.send(t.Context(), p.Client, 0, batches); err != nil {
 		t.Fatal(err)
 	}
-	p.kill(t)
+	p.Kill(t)
 	p = start(t, project, data)
 	t.Logf("killed with all keys: ready %s after the start", p.ready.Round(time.Millisecond))
 	p.awaitIdle(t)
-	m.expectFeatures(t, p.c)
-	p.kill(t)
+	m.expectFeatures(t, p.Client)
+	p.Kill(t)
 	m.expectLog(t, data)
 }
 

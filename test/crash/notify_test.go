@@ -98,7 +98,7 @@ func TestKillWhileNotifying(t *testing.T) {
 			for i := range causes {
 				fmt.Fprintf(&body, `{"type":"pay","user_id":"u%d","event_id":"e%d","amount":1}`+"\n", i, i)
 			}
-			res, err := http.Post(p.url+"/v1/events", "application/x-ndjson", strings.NewReader(body.String()))
+			res, err := http.Post(p.URL+"/v1/events", "application/x-ndjson", strings.NewReader(body.String()))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -111,12 +111,12 @@ func TestKillWhileNotifying(t *testing.T) {
 			select {
 			case <-kill:
 			case <-time.After(2 * time.Minute):
-				t.Fatalf("nothing more is sent:\n%s", p.errors)
+				t.Fatalf("nothing more is sent:\n%s", p.Log())
 			}
-			p.kill(t)
+			p.Kill(t)
 			continue
 		}
-		p.poll(t, "all notified", func() error {
+		p.Poll(t, "all notified", func() error {
 			h.mu.Lock()
 			defer h.mu.Unlock()
 			if n := len(h.ids); n < causes {
@@ -124,7 +124,7 @@ func TestKillWhileNotifying(t *testing.T) {
 			}
 			return nil
 		})
-		p.kill(t)
+		p.Kill(t)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()

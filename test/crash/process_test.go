@@ -1,17 +1,15 @@
 package crash_test
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/freshet-ml/freshet/client"
+	"github.com/freshet-ml/freshet/internal/binarytest"
 )
 
 const projectFile = `
@@ -47,12 +45,9 @@ func writeProject(t *testing.T) string {
 
 // process is a running server.
 type process struct {
-	cmd    *exec.Cmd
-	output *bufio.Scanner // what it prints; the first line says where it listens
-	errors *strings.Builder
-	url    string
-	c      *client.Client
-	ready  time.Duration // from its start until it served
+	*binarytest.Process
+	Client *client.Client // after await
+	ready  time.Duration  // from its start until it served
 }
 
 // launch starts a server and does not wait for it.
@@ -64,24 +59,7 @@ func launch(t *testing.T, project, data string) *process {
 // launchAs starts a server by a command line.
 func launchAs(t *testing.T, command string, args ...string) *process {
 	t.Helper()
-	p := &process{errors: &strings.Builder{}}
-	p.cmd = exec.Command(command, args...)
-	p.cmd.Stderr = p.errors
-	out, err := p.cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.output = bufio.NewScanner(out)
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if p.cmd.ProcessState == nil { // the test has failed before it ended
-			_ = p.cmd.Process.Kill()
-			_ = p.cmd.Wait()
-		}
-	})
-	return p
+	return &process{Process: binarytest.Launch(t, command, args...)}
 }
 
 // start starts a server and waits until it is ready.
@@ -97,39 +75,18 @@ func start(t *testing.T, project, data string) *process {
 // await waits until a server that was launched is ready.
 func (p *process) await(t *testing.T) {
 	t.Helper()
-	p.output.Scan()
-	_, url, found := strings.Cut(p.output.Text(), "listens on ")
-	if !found {
-		err := p.cmd.Wait()
-		t.Fatalf("the server did not start: %q, %v\n%s", p.output.Text(), err, p.errors)
-	}
-	p.url = url
+	p.Await(t)
 	var err error
-	if p.c, err = client.New(url, nil); err != nil {
+	if p.Client, err = client.New(p.URL, nil); err != nil {
 		t.Fatal(err)
-	}
-	p.poll(t, "ready", func() error { return p.c.Ready(t.Context()) })
-}
-
-// kill ends the process as the kernel does when memory is out.
-func (p *process) kill(t *testing.T) {
-	if err := p.cmd.Process.Kill(); err != nil {
-		t.Errorf("kill: %v", err)
-	}
-	_ = p.cmd.Wait() // it says that it was killed
-	for _, bad := range []string{"panic", "level=ERROR", "disk failed"} {
-		if strings.Contains(p.errors.String(), bad) {
-			t.Errorf("the server has said:\n%s", p.errors)
-			return
-		}
 	}
 }
 
 // awaitIdle waits until all events are in the rows and all jobs have ended, none of them as a dead letter.
 func (p *process) awaitIdle(t *testing.T) {
 	t.Helper()
-	p.poll(t, "idle", func() error {
-		text, err := p.c.Status(t.Context())
+	p.Poll(t, "idle", func() error {
+		text, err := p.Client.Status(t.Context())
 		if err != nil {
 			return err
 		}
@@ -152,18 +109,4 @@ func (p *process) awaitIdle(t *testing.T) {
 		}
 		return nil
 	})
-}
-
-// poll asks again and again: another process tells when it is ready in no other way.
-func (p *process) poll(t *testing.T, what string, ask func() error) {
-	t.Helper()
-	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
-		err := ask()
-		if err == nil {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatalf("the server is not %s: %v\n%s", what, err, p.errors)
-		}
-	}
 }

@@ -38,7 +38,7 @@ func TestKillWhilePushing(t *testing.T) {
 	var acked [users]int // the newest acknowledged row of each user; its number is its event time
 	for round := range 4 {
 		p := start(t, project, data)
-		url := strings.TrimSuffix(p.url, "/")
+		url := strings.TrimSuffix(p.URL, "/")
 		checkPushed(t, url, acked[:])
 		var mu sync.Mutex
 		var writing sync.WaitGroup
@@ -69,14 +69,14 @@ func TestKillWhilePushing(t *testing.T) {
 		select {
 		case <-killed:
 		case <-stopped:
-			t.Fatalf("the server stopped answering by itself:\n%s", p.errors)
+			t.Fatalf("the server stopped answering by itself:\n%s", p.Log())
 		}
-		p.kill(t)
+		p.Kill(t)
 		<-stopped
 	}
 	p := start(t, project, data)
-	checkPushed(t, p.url, acked[:])
-	p.kill(t)
+	checkPushed(t, p.URL, acked[:])
+	p.Kill(t)
 }
 
 // pushed says whether a row was acknowledged.
