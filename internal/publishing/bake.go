@@ -24,17 +24,13 @@ func (p *Publisher) Observe(o deployment.Outcome) {
 }
 
 // watch begins and ends the watch over a canary. Both sides are counted from the same moment on. The caller holds mu.
-func (p *Publisher) watch(candidate *deployment.Release) {
-	now := p.trial.Load()
+func (p *Publisher) watch(s deployment.Releases) {
+	now, candidate := p.trial.Load(), s.Release(s.Candidate)
 	switch {
 	case candidate == nil || candidate.State != deployment.Canary:
 		p.trial.Store(nil)
 	case now == nil || now.candidate != candidate.ID():
-		live := p.Live.Load()
-		if live == nil {
-			return
-		}
-		p.trial.Store(&trial{deployment.NewTrial(live.ID(), candidate.ID(), candidate.Accept), candidate.ID(), p.o.Now()})
+		p.trial.Store(&trial{deployment.NewTrial(s.Live, candidate.ID(), candidate.Accept), candidate.ID(), p.o.Now()})
 	}
 }
 

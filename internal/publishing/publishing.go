@@ -205,9 +205,9 @@ func (p *Publisher) arrange(s deployment.Releases) error {
 			return nil
 		}
 	}
+	p.watch(s)
+	p.watchShadow(s)
 	candidate := s.Release(s.Candidate)
-	p.watch(candidate)
-	p.watchShadow(candidate)
 	err := p.Live.Update(func(release.Roles) (release.Roles, error) {
 		r := release.Roles{Live: p.opened[s.Live], Former: p.opened[s.Former]}
 		if candidate == nil {

@@ -92,16 +92,12 @@ func (s *shadowing) detail() string {
 }
 
 // watchShadow begins and ends the comparison. The caller holds mu.
-func (p *Publisher) watchShadow(candidate *deployment.Release) {
-	now := p.shadow.Load()
+func (p *Publisher) watchShadow(s deployment.Releases) {
+	now, candidate := p.shadow.Load(), s.Release(s.Candidate)
 	switch {
 	case candidate == nil || candidate.State != deployment.Shadow:
 		p.shadow.Store(nil)
 	case now == nil || now.candidate != candidate.ID():
-		live := p.Live.Load()
-		if live == nil {
-			return
-		}
-		p.shadow.Store(&shadowing{Trial: deployment.NewTrial(live.ID(), candidate.ID(), candidate.Accept), candidate: candidate.ID(), share: candidate.Share})
+		p.shadow.Store(&shadowing{Trial: deployment.NewTrial(s.Live, candidate.ID(), candidate.Accept), candidate: candidate.ID(), share: candidate.Share})
 	}
 }
