@@ -97,6 +97,10 @@ func (g *goldenRows) expectNamed(row int, answers map[string]any, names []string
 
 func (g *goldenRows) expectOne(row, output int, cell any) error {
 	v, ok := numberOf(cell)
+	if text, isText := cell.(string); isText && !ok {
+		return freshet.FieldErrorf(freshet.InvalidArgument, "outputs",
+			"row %d holds the text %q; expected numbers: of a classifier its scores, as predict_proba gives them, and not the label", row, text[:min(len(text), 64)])
+	}
 	if !ok {
 		return freshet.FieldErrorf(freshet.InvalidArgument, "outputs", "row %d holds no number", row)
 	}

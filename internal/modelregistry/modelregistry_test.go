@@ -143,6 +143,7 @@ func TestGolden(t *testing.T) {
 		{"too many columns", "golden.json", `{"columns":["a","b","c"],"inputs":[[1,10,1]]}`, freshet.InvalidArgument, `"c"`},
 		{"too few columns", "golden.json", `{"columns":["a"],"inputs":[[1]]}`, freshet.InvalidArgument, `no value for column "b"`},
 		{"text", "golden.json", `{"inputs":[["x",1]]}`, freshet.InvalidArgument, "holds no number"},
+		{"label", "golden.json", `{"inputs":[[1,1]],"outputs":["yes"]}`, freshet.InvalidArgument, "not the label"},
 		{"other column", "golden.json", `{"columns":["a","c"],"inputs":[[1,10]]}`, freshet.InvalidArgument, `"c"`},
 		{"column twice", "golden.json", `{"columns":["a","a"],"inputs":[[1,10]]}`, freshet.InvalidArgument, `"a"`},
 		{"short row", "golden.json", `{"inputs":[[1]]}`, freshet.InvalidArgument, "row 0: it has no value for column"},

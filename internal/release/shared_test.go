@@ -181,7 +181,7 @@ func TestABrokenTableIsTriedAgain(t *testing.T) {
 	bad := texts{"ids.csv": "user_id,seq\na,x\n", "plan.csv": "user_id,name\na,free\n"}
 	for range 2 {
 		_, err := opener.Open(t.Context(), p, bad)
-		if freshet.CodeOf(err) != freshet.InvalidArgument || !strings.Contains(err.Error(), `ids.csv: table ids: line 2, column "seq"`) {
+		if freshet.CodeOf(err) != freshet.InvalidArgument || !strings.Contains(err.Error(), `table ids: ids.csv: line 2, column "seq"`) {
 			t.Errorf("%v (%s)", err, freshet.CodeOf(err))
 		}
 	}

@@ -13,18 +13,14 @@ import (
 // ReadCSV reads a table as RFC 4180 has it: a header line, then rows of as many fields. Key fields and columns are found by
 // their names in the header, other columns are ignored, and an empty field is null. A byte order mark at the beginning is
 // passed over. Returns InvalidArgument with line and column for a value of the wrong type, a missing or overlong key, a key
-// that is there twice and text that is no UTF-8; TooLarge over MaxRows.
+// that is there twice and text that is no UTF-8; TooLarge over MaxRows. The caller knows the table's name and says it.
 func ReadCSV(r io.Reader, spec Spec) (*Table, error) {
 	b, err := newBuilder(spec)
-	l := csvLoader{builder: b}
-	var t *Table
-	if err == nil {
-		t, err = l.read(r)
-	}
 	if err != nil {
-		return nil, freshet.Errorf("", "table %s: %w", spec.Name, err)
+		return nil, err
 	}
-	return t, nil
+	l := csvLoader{builder: b}
+	return l.read(r)
 }
 
 // csvLoader fills a table from a CSV file.

@@ -24,15 +24,7 @@ const parquetMagic = "PAR1"
 // Returns InvalidArgument, naming the column and, where it is about a value, the row (the first is 1), for a column that is
 // missing or of another type, a value that the column cannot have, a missing or overlong key, a key that is there twice
 // and a broken file; TooLarge over MaxRows.
-func ReadParquet(r io.ReaderAt, size int64, spec Spec) (*Table, error) {
-	t, err := readParquet(r, size, spec)
-	if err != nil {
-		return nil, freshet.Errorf("", "table %s: %w", spec.Name, err)
-	}
-	return t, nil
-}
-
-func readParquet(r io.ReaderAt, size int64, spec Spec) (t *Table, err error) {
+func ReadParquet(r io.ReaderAt, size int64, spec Spec) (t *Table, err error) {
 	defer func() {
 		if p := recover(); p != nil { // the library panics on some broken files
 			t, err = nil, brokenParquet(fmt.Errorf("%v", p))

@@ -138,7 +138,7 @@ func TestReadErrors(t *testing.T) {
 	for _, test := range tests {
 		_, err := table.ReadCSV(strings.NewReader(test.text), catalog)
 		if freshet.CodeOf(err) != freshet.InvalidArgument || freshet.FieldOf(err) != test.field ||
-			!strings.Contains(err.Error(), test.mentions) || !strings.Contains(err.Error(), "catalog") {
+			!strings.Contains(err.Error(), test.mentions) {
 			t.Errorf("%.80q: %v (code %s, field %q), expected field %q and the words %q",
 				test.text, err, freshet.CodeOf(err), freshet.FieldOf(err), test.field, test.mentions)
 		}
