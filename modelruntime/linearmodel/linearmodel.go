@@ -109,18 +109,3 @@ func (m *model) Close() error { return nil }
 func identity([]float64) {}
 
 func logit(z []float64) { z[0] = 1 / (1 + math.Exp(-z[0])) }
-
-func softmax(z []float64) {
-	largest := z[0]
-	for _, v := range z[1:] {
-		largest = max(largest, v)
-	}
-	var sum float64
-	for k, v := range z {
-		z[k] = math.Exp(v - largest)
-		sum += z[k]
-	}
-	for k := range z {
-		z[k] /= sum
-	}
-}

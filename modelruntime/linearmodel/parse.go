@@ -181,7 +181,7 @@ func (m *model) setLink(name string) error {
 		if rows < 2 {
 			return invalid("link softmax takes two or more rows of coefficients, not one; logit takes one")
 		}
-		m.link = softmax
+		m.link = modelruntime.Softmax
 	default:
 		return freshet.Errorf(freshet.Unsupported, "link is %.60q: expected identity, logit or softmax", name)
 	}

@@ -116,7 +116,7 @@ func (o object) probabilities(classes int) (link, error) {
 		if classes == 2 {
 			return softmaxOfTwo, nil
 		}
-		return softmax, nil
+		return modelruntime.Softmax, nil
 	case `"auto"`, `"deprecated"`, `"warn"`, `"ovr"`:
 		if classes == 2 {
 			return sigmoid, nil
@@ -124,7 +124,7 @@ func (o object) probabilities(classes int) (link, error) {
 		if kind == `"ovr"` || kind == `"warn"` || solver == `"liblinear"` {
 			return oneAgainstRest, nil
 		}
-		return softmax, nil
+		return modelruntime.Softmax, nil
 	}
 	return nil, o.at(freshet.Errorf(freshet.Unsupported, "multi_class %.40s is not known", kind))
 }

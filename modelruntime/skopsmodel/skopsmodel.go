@@ -157,18 +157,3 @@ func oneAgainstRest(z []float64) {
 		z[k] /= sum
 	}
 }
-
-func softmax(z []float64) {
-	largest := z[0]
-	for _, v := range z[1:] {
-		largest = max(largest, v)
-	}
-	var sum float64
-	for k, v := range z {
-		z[k] = math.Exp(v - largest)
-		sum += z[k]
-	}
-	for k := range z {
-		z[k] /= sum
-	}
-}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	freshet "github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/modelruntime"
 )
 
 // link turns the sums of one row, one per class, into the answer, in place.
@@ -24,21 +25,6 @@ func sigmoid(steepness float64) link {
 		for i, s := range scores {
 			scores[i] = 1 / (1 + math.Exp(-steepness*s))
 		}
-	}
-}
-
-func softmax(scores []float64) {
-	largest := scores[0]
-	for _, s := range scores[1:] {
-		largest = max(largest, s)
-	}
-	var sum float64
-	for i, s := range scores {
-		scores[i] = math.Exp(s - largest)
-		sum += scores[i]
-	}
-	for i := range scores {
-		scores[i] /= sum
 	}
 }
 
@@ -73,7 +59,7 @@ func parseObjective(line string, classes int) (link, error) {
 	case "cross_entropy_lambda":
 		return logOnePlusExp, nil
 	case "multiclass":
-		return softmax, nil
+		return modelruntime.Softmax, nil
 	}
 	return nil, freshet.Errorf(freshet.Unsupported, "objective %.60q is not known, so its answers cannot be computed", o.name)
 }

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	freshet "github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/modelruntime"
 )
 
 // xgbObjective is what an objective of XGBoost means for an answer. The base score of a file is an answer; margin turns it
@@ -79,7 +80,7 @@ func exponentialSingle(scores []float64) {
 }
 
 func softmaxSingle(scores []float64) {
-	softmax(scores)
+	modelruntime.Softmax(scores)
 	for i, s := range scores {
 		scores[i] = single(s)
 	}
