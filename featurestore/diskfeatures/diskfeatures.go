@@ -7,6 +7,7 @@ package diskfeatures
 
 import (
 	"context"
+	"strings"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -17,8 +18,8 @@ import (
 
 // Options say how much memory the rows may take. The zero value is good.
 type Options struct {
-	// HotBytes bounds the rows kept in memory once they are checkpointed, keys and bookkeeping included. Rows changed
-	// since the last checkpoint stay in memory beside them until it is taken. Defaults to 256 MB.
+	// HotBytes bounds the rows kept in memory, keys and bookkeeping included. Rows changed since the last checkpoint count
+	// and stay until it is taken: only with more of them than HotBytes there may be more. Defaults to 256 MB.
 	HotBytes int64
 }
 
@@ -35,9 +36,9 @@ type partition struct {
 	mu        sync.RWMutex
 	closed    bool
 	epoch     freshet.Epoch
-	saved     featurestore.Saved                   // the checkpoint; Through is earlier if replay had to start earlier
-	rows      map[rowKey]freshet.Row               // nil Data: known not to be there
-	dirty     map[rowKey]struct{}                  // keys of rows that the last checkpoint does not have
+	saved     featurestore.Saved // the checkpoint; Through is earlier if replay had to start earlier
+	rows      map[rowKey]*hotRow
+	dirty     []dirtyRow                           // those that the last checkpoint does not have, each once
 	bytes     int64                                // of rows
 	evictions uint64                               // how often rows were dropped from memory: see Get
 	removed   map[freshet.ViewID]freshet.Timestamp // nil: not read from disk yet
@@ -51,10 +52,26 @@ type rowKey struct {
 	key  freshet.Key
 }
 
+// hotRow is a row in memory. It changes under the partition's lock; its data is never written to.
+type hotRow struct {
+	data   []byte // nil: known not to be there
+	offset freshet.Offset
+	dirty  bool // in the partition's list
+}
+
+type dirtyRow struct {
+	rowKey
+	*hotRow
+}
+
 var _ featurestore.Driver = (*Store)(nil)
 
-// rowOverhead is what a row costs in memory beside its key and data: map slot, headers, allocator rounding.
+// rowOverhead is what a row costs in memory beside its key and data when it costs most, its map having just grown: 75 bytes of
+// map, 48 of hotRow, 5 of what the allocator rounds up.
 const rowOverhead = 128
+
+// maxDirtyKept bounds the list of dirty rows that is kept for the next checkpoint.
+const maxDirtyKept = 8192
 
 // New opens the rows in db. o may be nil.
 func New(db *pebble.DB, o *Options) *Store {
@@ -97,7 +114,7 @@ func (s *Store) Acquire(_ context.Context, p freshet.Partition, views []freshet.
 
 // forget drops all rows from memory: a new owner replays them from the checkpoint.
 func (part *partition) forget() {
-	part.rows, part.dirty, part.bytes = map[rowKey]freshet.Row{}, map[rowKey]struct{}{}, 0
+	part.rows, part.dirty, part.bytes = map[rowKey]*hotRow{}, nil, 0
 	part.whole = map[freshet.ViewID]bool{}
 	part.evictions++
 }
@@ -139,9 +156,13 @@ func (s *Store) Apply(_ context.Context, p freshet.Partition, epoch freshet.Epoc
 		return err
 	}
 	for _, r := range rows {
-		part.put(rowKey{r.View, r.Key}, r)
-		part.dirty[rowKey{r.View, r.Key}] = struct{}{}
+		k, hot := part.put(r)
+		if !hot.dirty {
+			hot.dirty = true
+			part.dirty = append(part.dirty, dirtyRow{k, hot})
+		}
 	}
+	part.evict(s.hotBytes)
 	part.applied.Advance(through)
 	return nil
 }
@@ -156,15 +177,24 @@ func (part *partition) own(epoch freshet.Epoch) error {
 	return nil
 }
 
-func (part *partition) put(k rowKey, r freshet.Row) {
-	if old, ok := part.rows[k]; ok {
-		part.bytes -= size(old)
+// put puts r into memory, in the place of what is there of it. The key that it returns is the one to keep.
+func (part *partition) put(r freshet.Row) (rowKey, *hotRow) {
+	k := rowKey{r.View, r.Key}
+	hot, ok := part.rows[k]
+	if ok {
+		part.bytes += int64(cap(r.Data) - cap(hot.data))
+	} else {
+		hot = &hotRow{}
+		// A copy: the key of a row that an event has changed is a part of what was read of the event.
+		k.key = freshet.Key(strings.Clone(string(k.key)))
+		part.rows[k] = hot
+		part.bytes += size(k, r.Data)
 	}
-	part.rows[k] = r
-	part.bytes += size(r)
+	hot.data, hot.offset = r.Data, r.Offset
+	return k, hot
 }
 
-func size(r freshet.Row) int64 { return int64(len(r.Key)+len(r.Data)) + rowOverhead }
+func size(k rowKey, data []byte) int64 { return int64(len(k.key)+cap(data)) + rowOverhead }
 
 func (s *Store) Checkpoint(_ context.Context, p freshet.Partition, epoch freshet.Epoch, views []freshet.ViewID, filled []featurestore.Filled) error {
 	part := &s.partitions[p]
@@ -180,16 +210,15 @@ func (s *Store) Checkpoint(_ context.Context, p freshet.Partition, epoch freshet
 	batch := s.db.NewBatch()
 	defer batch.Close()
 	var key, value []byte
-	for k := range part.dirty {
-		r := part.rows[k]
-		key = appendRowKey(key[:0], p, k)
-		if r.Data == nil {
+	for _, d := range part.dirty {
+		key = appendRowKey(key[:0], p, d.rowKey)
+		if d.data == nil {
 			if err := batch.Delete(key, nil); err != nil {
 				return err
 			}
 			continue
 		}
-		value = appendRow(value[:0], r)
+		value = appendRow(value[:0], d.offset, d.data)
 		if err := batch.Set(key, value, nil); err != nil {
 			return err
 		}
@@ -229,30 +258,38 @@ func (part *partition) settle(epoch freshet.Epoch, saved featurestore.Saved, hot
 		return
 	}
 	part.saved = saved.Clone()
-	clear(part.dirty)
+	for _, d := range part.dirty {
+		d.dirty = false
+	}
+	clear(part.dirty) // lets go of rows that are dropped
+	part.dirty = part.dirty[:0]
+	if cap(part.dirty) > maxDirtyKept {
+		part.dirty = nil
+	}
 	part.evict(hotBytes)
 }
 
 // evict drops rows that the last checkpoint has while there are too many in memory. A map's order is as good as random:
-// a hot row that is dropped comes back with its next read.
+// a hot row that is dropped comes back with its next read. Where most rows are dirty it would look at many for each that it
+// drops, so it waits for the checkpoint.
 func (part *partition) evict(hotBytes int64) {
-	if part.bytes <= hotBytes {
+	if part.bytes <= hotBytes || len(part.dirty) > len(part.rows)/2 {
 		return
 	}
-	for k, r := range part.rows {
+	for k, hot := range part.rows {
 		if part.bytes <= hotBytes*7/8 {
 			return
 		}
-		if _, dirty := part.dirty[k]; !dirty {
-			part.drop(k, r)
+		if !hot.dirty {
+			part.drop(k, hot)
 		}
 	}
 }
 
-func (part *partition) drop(k rowKey, r freshet.Row) {
+func (part *partition) drop(k rowKey, hot *hotRow) {
 	delete(part.rows, k)
-	part.bytes -= size(r)
-	if r.Data != nil {
+	part.bytes -= size(k, hot.data)
+	if hot.data != nil {
 		part.whole[k.view] = false
 	}
 	part.evictions++
@@ -269,14 +306,12 @@ func (s *Store) Get(_ context.Context, dst []freshet.Row, p freshet.Partition, k
 	}
 	evictions := part.evictions
 	for _, v := range views {
-		r, ok := part.rows[rowKey{v, key}]
-		if !ok {
-			r = freshet.Row{View: v}
-			if !part.whole[v] {
-				missing++
-			}
+		r := freshet.Row{View: v, Key: key}
+		if hot, ok := part.rows[rowKey{v, key}]; ok {
+			r.Offset, r.Data = hot.offset, hot.data
+		} else if !part.whole[v] {
+			missing++
 		}
-		r.Key = key
 		dst = append(dst, r)
 	}
 	if missing == 0 {
@@ -367,9 +402,8 @@ func (part *partition) remember(f findings, evictions uint64, hotBytes int64) {
 		part.whole[v] = false
 	}
 	for _, r := range f.rows {
-		k := rowKey{r.View, r.Key}
-		if _, ok := part.rows[k]; !ok && !part.whole[r.View] {
-			part.put(k, r)
+		if _, ok := part.rows[rowKey{r.View, r.Key}]; !ok && !part.whole[r.View] {
+			part.put(r)
 		}
 	}
 	part.evict(hotBytes)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"unsafe"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -142,6 +143,51 @@ func TestHotRowsAreBounded(t *testing.T) {
 			}
 			if _, bytes := s.HotRows(); bytes > hot/freshet.Partitions {
 				t.Fatalf("%d bytes in memory, the bound is %d", bytes, hot/freshet.Partitions)
+			}
+		}
+	}
+}
+
+// TestRowsMakeRoomBeforeTheCheckpoint: what comes in between two checkpoints takes the place of rows that are on disk.
+func TestRowsMakeRoomBeforeTheCheckpoint(t *testing.T) {
+	t.Parallel()
+	const hot = 4 << 20
+	s := New(openPebble(t, vfs.NewMem()), &Options{HotBytes: hot})
+	own, _ := s.Acquire(t.Context(), 1, nil)
+	for o := freshet.Offset(1); o <= 2000; o++ {
+		r := freshet.Row{View: 1, Key: freshet.Key(fmt.Sprint(o)), Offset: o, Data: make([]byte, 100)}
+		if err := s.Apply(t.Context(), 1, own.Epoch, o, []freshet.Row{r}); err != nil {
+			t.Fatal(err)
+		}
+		if o%100 == 0 && o <= 1000 {
+			if err := s.Checkpoint(t.Context(), 1, own.Epoch, nil, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, bytes := s.HotRows(); o <= 1100 && bytes > hot/freshet.Partitions {
+			t.Fatalf("%d bytes in memory after %d rows, the bound is %d", bytes, o, hot/freshet.Partitions)
+		}
+	}
+	// None that waits for the checkpoint was dropped.
+	if rows, _ := s.HotRows(); rows < 1000 {
+		t.Errorf("%d rows in memory, 1000 wait for a checkpoint", rows)
+	}
+}
+
+// TestARowKeepsNothingOfItsEvent: the key that is kept is a copy, or the id of the event that it was cut from would be kept with it.
+func TestARowKeepsNothingOfItsEvent(t *testing.T) {
+	t.Parallel()
+	s := New(openPebble(t, vfs.NewMem()), nil)
+	own, _ := s.Acquire(t.Context(), 1, nil)
+	event := "an event's id and u1"
+	r := freshet.Row{View: 1, Key: freshet.Key(event[len(event)-2:]), Offset: 1, Data: []byte("data")}
+	for range 2 {
+		if err := s.Apply(t.Context(), 1, own.Epoch, 1, []freshet.Row{r}); err != nil {
+			t.Fatal(err)
+		}
+		for k := range s.partitions[1].rows {
+			if unsafe.StringData(string(k.key)) == unsafe.StringData(string(r.Key)) {
+				t.Fatal("the key is a part of the event's text")
 			}
 		}
 	}

@@ -57,10 +57,10 @@ func (s *Store) Drop(_ context.Context, p freshet.Partition, epoch freshet.Epoch
 	}
 	part.saved = saved
 	maps.DeleteFunc(part.removed, func(v freshet.ViewID, _ freshet.Timestamp) bool { return gone(v) })
-	for k, r := range part.rows {
+	part.dirty = slices.DeleteFunc(part.dirty, func(d dirtyRow) bool { return gone(d.view) })
+	for k, hot := range part.rows {
 		if gone(k.view) {
-			delete(part.dirty, k)
-			part.drop(k, r)
+			part.drop(k, hot)
 		}
 	}
 	maps.DeleteFunc(part.whole, func(v freshet.ViewID, _ bool) bool { return gone(v) })

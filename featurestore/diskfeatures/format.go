@@ -21,8 +21,8 @@ func appendRowKey(dst []byte, p freshet.Partition, k rowKey) []byte {
 }
 
 // appendRow: offset (uvarint), data.
-func appendRow(dst []byte, r freshet.Row) []byte {
-	return append(binary.AppendUvarint(dst, uint64(r.Offset)), r.Data...)
+func appendRow(dst []byte, offset freshet.Offset, data []byte) []byte {
+	return append(binary.AppendUvarint(dst, uint64(offset)), data...)
 }
 
 func decodeRow(b []byte, r *freshet.Row) error {

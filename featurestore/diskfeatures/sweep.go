@@ -82,7 +82,7 @@ func (s *Store) Sweep(_ context.Context, p freshet.Partition, epoch freshet.Epoc
 		fit = append(fit, r)
 		key = appendRowKey(key[:0], p, rowKey{r.View, r.Key})
 		if r.Data != nil {
-			value = appendRow(value[:0], r)
+			value = appendRow(value[:0], r.Offset, r.Data)
 			err = batch.Set(key, value, nil)
 		} else {
 			moments[r.View] = max(removed[r.View], at)
@@ -108,9 +108,8 @@ func (s *Store) Sweep(_ context.Context, p freshet.Partition, epoch freshet.Epoc
 	}
 	part.evictions++ // whoever has read one of them from disk does not bring it back
 	for _, r := range fit {
-		k := rowKey{r.View, r.Key}
-		if _, ok := part.rows[k]; ok {
-			part.put(k, r)
+		if _, ok := part.rows[rowKey{r.View, r.Key}]; ok {
+			part.put(r)
 		}
 	}
 	return len(fit), nil
@@ -118,16 +117,12 @@ func (s *Store) Sweep(_ context.Context, p freshet.Partition, epoch freshet.Epoc
 
 // unchanged tells whether the stored row is on disk as it is, with the offset of r.
 func (s *Store) unchanged(p freshet.Partition, part *partition, r freshet.Row) (bool, error) {
-	k := rowKey{r.View, r.Key}
-	if _, dirty := part.dirty[k]; dirty {
-		return false, nil
+	if hot, ok := part.rows[rowKey{r.View, r.Key}]; ok {
+		return !hot.dirty && hot.data != nil && hot.offset == r.Offset, nil
 	}
-	now, ok := part.rows[k]
-	if !ok {
-		now = freshet.Row{View: r.View, Key: r.Key}
-		if err := s.read(p, &now); err != nil {
-			return false, err
-		}
+	now := freshet.Row{View: r.View, Key: r.Key}
+	if err := s.read(p, &now); err != nil {
+		return false, err
 	}
 	return now.Data != nil && now.Offset == r.Offset, nil
 }
