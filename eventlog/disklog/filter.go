@@ -31,12 +31,18 @@ const (
 // filterBudget bounds the bytes of all filters together.
 type filterBudget struct{ left atomic.Int64 }
 
-func (b *filterBudget) take(lines int) bool {
-	if b.left.Add(int64(-lines*lineBytes)) < 0 {
-		b.giveBack(lines * lineBytes)
-		return false
+// take takes as many lines as are left, at most those wanted; 0 where there are too few for a layer.
+func (b *filterBudget) take(wanted int) int {
+	for {
+		left := b.left.Load()
+		lines := int(min(int64(wanted), left/lineBytes))
+		if lines < firstLayerLines {
+			return 0
+		}
+		if b.left.CompareAndSwap(left, left-int64(lines*lineBytes)) {
+			return lines
+		}
 	}
-	return true
 }
 
 func (b *filterBudget) giveBack(bytes int) { b.left.Add(int64(bytes)) }
@@ -48,14 +54,19 @@ func (f *filter) add(h idHash, budget *filterBudget) {
 	f.layers[len(f.layers)-1].add(h)
 }
 
-// grow adds a layer if the budget allows; the first one always. Without one the last layer takes more than it has room
+// grow adds a layer as large as the budget allows; the first one always. Without one the last layer takes more than it has room
 // for: it says "may be known" more often, and Pebble is asked.
 func (f *filter) grow(budget *filterBudget) {
 	lines := firstLayerLines
 	if n := len(f.layers); n > 0 {
 		lines = min(len(f.layers[n-1].lines)*layerGrowth, maxLayerLines)
 	}
-	if budget.take(lines) || len(f.layers) == 0 {
+	lines = budget.take(lines)
+	if lines == 0 && len(f.layers) == 0 {
+		lines = firstLayerLines
+		budget.giveBack(-lines * lineBytes)
+	}
+	if lines > 0 {
 		f.layers = append(f.layers, newLayer(lines))
 	}
 }

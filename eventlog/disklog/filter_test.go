@@ -29,7 +29,8 @@ func TestFilterKnowsWhatItWasGiven(t *testing.T) {
 		{"first layer", 30_000, 1 << 30, 1, 0.01},
 		{"several layers", 1_000_000, 1 << 30, 4, 0.03},
 		{"no budget", 100_000, 0, 1, 1},
-		{"budget for two layers", 200_000, 400 << 10, 2, 0.1},
+		{"budget for two layers and a part of one", 200_000, 400 << 10, 3, 0.03},
+		{"budget for two layers", 200_000, 330 << 10, 2, 0.1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
