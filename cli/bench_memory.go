@@ -50,8 +50,7 @@ func (c *benchMemoryCommand) Validate() error {
 	case c.Server != "":
 		return fmt.Errorf("--server: memory is measured of a server started here; drop it")
 	}
-	var size bytesFlag
-	if err := size.UnmarshalText([]byte(c.Memory)); err != nil {
+	if err := new(bytesFlag).UnmarshalText([]byte(c.Memory)); err != nil {
 		return fmt.Errorf("--memory: %w", err)
 	}
 	return c.benching.Validate()
@@ -64,6 +63,7 @@ type benchMemory struct {
 	Users        int             `json:"users"`
 	Plays        int             `json:"plays"`
 	Memory       string          `json:"memory"`
+	Bound        float64         `json:"memory_bytes"` // the same
 	FullRowBytes int             `json:"row_of_20_tiles_bytes"`
 	Idle         float64         `json:"idle_rss_bytes"`
 	Peak         float64         `json:"peak_rss_bytes"`    // while the events were taken, looked at ten times a second
@@ -86,7 +86,9 @@ func (c *benchMemoryCommand) Run(ctx context.Context, sh *shell) error {
 		return err
 	}
 	defer b.close()
-	result := benchMemory{Conditions: b.conditions, Fsync: b.fsync, Users: c.Users, Plays: c.Plays, Memory: c.Memory}
+	var bound bytesFlag
+	_ = bound.UnmarshalText([]byte(c.Memory)) // Validate has read it
+	result := benchMemory{Conditions: b.conditions, Fsync: b.fsync, Users: c.Users, Plays: c.Plays, Memory: c.Memory, Bound: float64(bound)}
 	if err := c.measure(ctx, b, &result); err != nil {
 		return err
 	}
@@ -221,7 +223,7 @@ func (r benchMemory) print(sh *shell) error {
 		one("idle memory (RSS)", "%.0f MB", r.Idle/1e6),
 		one("row of 20 tiles, 5 windows × 3 measures", "%d B", r.FullRowBytes),
 		one("users / plays of each", "%s / %d", grouped(r.Users), r.Plays),
-		one("peak memory (RSS), --memory "+r.Memory, "%.0f MB", r.Peak/1e6),
+		one("peak memory (RSS) / --memory "+r.Memory, "%.0f / %.0f MB", r.Peak/1e6, r.Bound/1e6),
 		one("on disk, with log and ids", "%.0f MB, %.0f B a user", r.Disk/1e6, ratio(r.Disk, float64(r.Users))),
 		one("ready after the restart", "%.2f s", r.Restarted),
 		one("cold reads p50 / p99", "%s", pair(r.Cold.P50, r.Cold.P99)),

@@ -158,7 +158,7 @@ func TestBenchReplay(t *testing.T) {
 
 func TestBenchMemory(t *testing.T) {
 	t.Parallel()
-	out, _ := benchmark(t, "memory", "--json", "--users", "1500", "--plays", "3", "--rate", "100", "--memory", "64MB")
+	out, _ := benchmark(t, "memory", "--json", "--users", "1500", "--plays", "3", "--rate", "100", "--memory", "128MB")
 	var r benchMemory
 	if err := json.Unmarshal([]byte(out), &r); err != nil {
 		t.Fatal(err)
@@ -166,7 +166,7 @@ func TestBenchMemory(t *testing.T) {
 	if r.Users != 1500 || r.Idle <= 0 || r.Cold.Count != 30 || r.Errors != 0 || r.FullRowBytes == 0 || r.Restarted <= 0 || r.Disk <= 0 {
 		t.Errorf("%s", out)
 	}
-	mustShow(t, r.print, "1,500 / 3", "cold reads p50 / p99", "--memory 64MB")
+	mustShow(t, r.print, "1,500 / 3", "cold reads p50 / p99", "--memory 128MB")
 }
 
 func TestBenchRefusesWrongFlags(t *testing.T) {

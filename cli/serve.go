@@ -1,10 +1,13 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/freshet-ml/freshet/internal/project"
@@ -35,7 +38,7 @@ type serveCommand struct {
 	LogLevel  slog.Level `default:"info" placeholder:"LEVEL" help:"What to log: debug, info, warn or error (default ${default})."`
 
 	Workers       int           `placeholder:"N" group:"limits" help:"Jobs in work at once (default: half the cores)."`
-	Memory        bytesFlag     `placeholder:"SIZE" group:"limits" help:"Memory to use, such as 2GB: rows kept in memory, block cache and memtables (default: a quarter of the machine's)."`
+	Memory        bytesFlag     `placeholder:"SIZE" group:"limits" help:"Memory of the whole process, such as 2GB: rows, blocks of the disk, requests, models, tables and garbage. Colder rows are read from disk (default: a quarter of the machine's; at least 128MB)."`
 	LoadedModels  int           `placeholder:"N" group:"limits" help:"Versions of models kept open that were asked for by number (default 8)."`
 	Backlog       int           `placeholder:"N" group:"limits" help:"Events or jobs that may wait before events are refused with 429 (default 1000000)."`
 	DedupeHorizon time.Duration `placeholder:"TIME" group:"limits" help:"How long an event_id is remembered (default 24h)."`
@@ -87,6 +90,7 @@ func (c *serveCommand) Validate() error {
 // Run serves until ctx ends.
 func (c *serveCommand) Run(ctx context.Context, sh *shell) error {
 	o := c.options(sh)
+	boundHeap(o.Memory)
 	s, err := server.New(ctx, o)
 	if _, ok := errors.AsType[project.Errors](err); ok {
 		return sh.printProblems(err)
@@ -101,6 +105,13 @@ func (c *serveCommand) Run(ctx context.Context, sh *shell) error {
 		o.Logger.Info("freshet stops: it finishes what is under way; a second signal ends it at once")
 	})()
 	return s.Run(ctx)
+}
+
+// boundHeap has the collector keep this process below memory bytes, unless GOMEMLIMIT has said what it should keep to.
+func boundHeap(memory int64) {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(server.HeapLimit(memory))
+	}
 }
 
 // announce tells where the server listens: scripts that asked for port 0 read it from stdout.
@@ -125,7 +136,7 @@ func (c *serveCommand) options(sh *shell) server.Options {
 		IdleTimeout:   c.IdleTimeout,
 		LogBytes:      int64(c.LogSize),
 		Offline:       c.Offline,
-		Memory:        int64(c.Memory),
+		Memory:        cmp.Or(int64(c.Memory), server.DefaultMemory()),
 		Visibility:    c.Visibility,
 		Attempts:      c.Attempts,
 		Backlog:       c.Backlog,

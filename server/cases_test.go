@@ -115,7 +115,7 @@ func (c *sharedCase) run(t *testing.T, under conditions) {
 	s := &caseServer{}
 	s.clock.Store(afterAll)
 	s.o = Options{
-		Project: dir, Data: filepath.Join(dir, "data"), Listen: "127.0.0.1:0", Memory: 1, fs: vfs.NewMem(), Logger: slog.New(slog.DiscardHandler),
+		Project: dir, Data: filepath.Join(dir, "data"), Listen: "127.0.0.1:0", Memory: MinMemory, fs: vfs.NewMem(), Logger: slog.New(slog.DiscardHandler),
 		Now: func() time.Time { return time.UnixMilli(s.clock.Load()) },
 	}
 	if under.evicted {

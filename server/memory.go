@@ -2,29 +2,58 @@ package server
 
 import (
 	"os"
+	"runtime/debug"
 	"strconv"
 	"strings"
 
 	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/internal/disk"
 )
 
-// minMemory is the least that is divided: below it every part would be too small to be of use.
-const minMemory = 64 << 20
+// MinMemory is the least that Options.Memory may be: a server without a user takes about 40 MB.
+const MinMemory = 128 << 20
 
-// shares are the parts of Options.Memory.
+// programBytes is what the kernel counts as the process's memory and Go's runtime does not: the binary's own pages.
+const programBytes = 32 << 20
+
+// shares are the parts of Options.Memory, in bytes.
 type shares struct {
-	rows     int64 // feature rows in memory
-	cache    int64 // blocks read from disk
+	rows     int64 // feature rows in memory, those included that wait for a checkpoint
+	unsaved  int64 // rows of a partition that wait for its checkpoint
+	blocks   int64 // read from disk, memtables included
 	memTable int64 // one of four
-	unsaved  int64 // rows of a partition that were changed since its checkpoint
+	tail     int64 // the newest events of the log
+	ids      int64 // the filter of event ids
 }
 
-// sharesOf divides memory. Rows take three eighths, because the garbage collector lets the heap grow to about twice what
-// lives in it; blocks, which are packed denser and serve what is cold, an eighth; memtables a sixteenth as long as they are small; rows that wait for the
-// checkpoint of their partition an eighth at most. What is left is for requests and jobs.
+// sharesOf divides memory. All parts together are half of it: the collector lets the heap grow to twice what lives in it, and with
+// less room than that it would run all the time. What requests, models and tables take comes out of that room: the collector
+// runs the more often, up to the limit (see HeapLimit), the more they take. Rows are a quarter, because whoever was just active is asked for
+// next; blocks, which are packed denser and serve what is cold, three sixteenths.
 func sharesOf(memory int64) shares {
-	memory = max(memory, minMemory)
-	return shares{rows: memory / 8 * 3, cache: memory / 8, memTable: memory / 64, unsaved: memory / 8 / freshet.Partitions}
+	return shares{
+		rows: memory / 4, unsaved: memory / 16 / freshet.Partitions,
+		blocks: memory / 16 * 3, memTable: memory / 64,
+		tail: min(memory/32, 32<<20), ids: memory / 32,
+	}
+}
+
+// HeapLimit is the soft limit for Go's runtime (runtime/debug.SetMemoryLimit) of a process whose server has memory bytes: what
+// the kernel counts for the process then stays below memory. The limit belongs to the process and not to a server, so that whoever
+// runs the process sets it.
+func HeapLimit(memory int64) int64 {
+	memory = max(memory, MinMemory)
+	limit := memory - programBytes
+	if disk.OffHeap {
+		limit -= sharesOf(memory).blocks
+	}
+	return limit
+}
+
+// DefaultMemory is a quarter of the machine's memory, or of its container's, and not more than a limit that was set for Go's
+// runtime, such as by GOMEMLIMIT; but at least MinMemory.
+func DefaultMemory() int64 {
+	return max(min(machineMemory()/4, debug.SetMemoryLimit(-1)), MinMemory)
 }
 
 // assumedMemory is what a machine has that doesn't say.

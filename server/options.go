@@ -45,8 +45,9 @@ type Options struct {
 	// negative: nothing is checked.
 	CheckEvery time.Duration
 
-	// Memory is what the server may take, rows in memory, block cache and memtables together: see shares. It is no hard bound: requests, models
-	// and tables come on top. Defaults to a quarter of what the machine, or its container, has; at least 64 MB.
+	// Memory is what the process may take, in bytes: half of it is divided between rows, blocks of the disk, and the log's newest events and ids
+	// (see shares), the other half is for requests, models, tables, and the collector. It holds for the process with
+	// HeapLimit set, unless models and tables alone take more than their half. Defaults to DefaultMemory; at least MinMemory.
 	Memory     int64
 	Visibility time.Duration // after which a job whose worker died is given to another. Defaults to 15 s
 	Attempts   int           // at a job before it becomes a dead letter. Defaults to 5
@@ -108,7 +109,10 @@ func (o Options) withDefaults() (Options, error) {
 		o.Offline = filepath.Join(o.Data, offlineFolder)
 	}
 	if o.Memory == 0 {
-		o.Memory = machineMemory() / 4
+		o.Memory = DefaultMemory()
+	}
+	if o.Memory < MinMemory {
+		return o, freshet.FieldErrorf(freshet.InvalidArgument, "memory", "memory of %d bytes: expected at least %d; --memory 256MB is a small server's", o.Memory, MinMemory)
 	}
 	if o.Workers == 0 {
 		o.Workers = max(1, runtime.GOMAXPROCS(0)/2)

@@ -185,7 +185,7 @@ func (s *Server) listenOn(option, address string) (net.Listener, error) {
 
 func (s *Server) openDisk() error {
 	db, err := disk.Open(s.o.Data, &disk.Options{
-		FS: s.o.fs, OnFatal: s.o.OnFatal, CacheBytes: s.memory.cache, MemTableBytes: s.memory.memTable,
+		FS: s.o.fs, OnFatal: s.o.OnFatal, CacheBytes: s.memory.blocks, MemTableBytes: s.memory.memTable,
 	})
 	if err != nil {
 		return err
@@ -196,7 +196,7 @@ func (s *Server) openDisk() error {
 }
 
 func (s *Server) openHandOffs(ctx context.Context) error {
-	events, err := disklog.New(s.db, &disklog.Options{Horizon: s.o.DedupeHorizon})
+	events, err := disklog.New(s.db, &disklog.Options{Horizon: s.o.DedupeHorizon, TailBytes: int(s.memory.tail), FilterBytes: int(s.memory.ids)})
 	if err != nil {
 		return err
 	}

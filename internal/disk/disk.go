@@ -65,7 +65,7 @@ const (
 // Options of Open. The zero value is what a server wants.
 type Options struct {
 	FS         vfs.FS // nil: the operating system's
-	CacheBytes int64  // for blocks read from disk. Defaults to 64 MiB
+	CacheBytes int64  // for blocks read from disk, less what memtables take. Defaults to 64 MiB
 	// MemTableBytes is how much is written to memory before it is flushed to a file; up to four times as much waits. Defaults to, and is at
 	// most, 24 MiB.
 	MemTableBytes int64

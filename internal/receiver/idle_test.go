@@ -51,7 +51,7 @@ func TestLongRowsAreSavedEarlier(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, plays)
 		b.stop()
-		b.receiver = New(b.log, b.features, b.jobs, b.live, Options{CheckpointBytes: 40})
+		b.receiver = New(b.log, b.features, b.jobs, b.live, Options{CheckpointBytes: 400})
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- b.receiver.Run(ctx) }()

@@ -140,12 +140,15 @@ func (o *owner) begin() {
 	clear(o.index)
 }
 
+// rowOverhead is about what a row that waits for its checkpoint costs beside its key and data.
+const rowOverhead = 128
+
 // changed counts row changes towards the next checkpoint, and the bytes of the batch's rows: one in weight of both.
 func (o *owner) changed(rows, weight int) {
 	o.unsaved += max(1, rows/weight)
 	bytes := 0
 	for i := range o.rows {
-		bytes += len(o.rows[i].Data)
+		bytes += len(o.rows[i].Key) + len(o.rows[i].Data) + rowOverhead
 	}
 	o.bytes += bytes / weight
 	if o.saveAt.IsZero() {
