@@ -192,7 +192,7 @@ func (f *fakeServer) prediction(w http.ResponseWriter, r *http.Request) {
 
 const fakeJob = `{"id":"today-3-9120","state":"dead","pipeline":"today","entity":{"kind":"user","key":"u1"},"event_id":"e1",
 "event_time":"2025-03-03T12:00:00.000Z","offset":{"partition":3,"offset":9120},"first_offset":9100,"priority":"high","enqueued_at":"2025-03-03T12:00:01.000Z",
-"attempts":2,"errors":[{"at":"2025-03-03T12:00:02.000Z","error":"no model"},{"error":"still none"}],"error":"still none","ended_at":"2025-03-03T12:00:03.000Z"}`
+"attempts":2,"errors":[{"at":"2025-03-03T12:00:02.000Z","error":"no model"},{"at":"2025-03-03T12:00:03.000Z","release":"r7","error":"still none"}],"error":"still none","ended_at":"2025-03-03T12:00:03.000Z"}`
 
 // jobs has two pages of dead ones.
 func (f *fakeServer) jobs(w http.ResponseWriter, r *http.Request) {

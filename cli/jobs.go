@@ -20,7 +20,7 @@ type jobsCommand struct {
 
 // Help is the long text of `freshet jobs --help`.
 func (jobsCommand) Help() string {
-	return `A job is one prediction to make. Of those that are done the server knows the last 10,000 since its start.
+	return `A job is one prediction to make. Of those that are done the server knows the last 10,000.
 
 Examples:
 
@@ -106,11 +106,14 @@ func (c *jobsCommand) one(ctx context.Context, cl *client.Client, sh *shell) err
 	}
 	rows = append(rows, []string{"attempts", strconv.Itoa(j.Attempts)})
 	for _, e := range j.Errors {
-		at := ""
-		if e.At != nil {
-			at = e.At.String() + " "
+		by := ""
+		if e.Release != "" {
+			by = " release " + string(e.Release) + ":"
 		}
-		rows = append(rows, []string{"error", at + e.Error})
+		rows = append(rows, []string{"error", e.At.String() + by + " " + e.Error})
+	}
+	if j.Release != "" {
+		rows = append(rows, []string{"release", string(j.Release)})
 	}
 	if j.State == "dead" {
 		rows = append(rows, []string{"reason", j.Error})

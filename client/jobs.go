@@ -25,16 +25,18 @@ type Job struct {
 	Priority    string             `json:"priority,omitempty"`     // high or low; "" if normal
 	EnqueuedAt  freshet.Timestamp  `json:"enqueued_at"`
 	Attempts    int                `json:"attempts"`
-	Errors      []JobError         `json:"errors,omitempty"` // of attempts, the oldest first
-	Error       string             `json:"error,omitempty"`  // the last one, or why it is dead
+	Release     freshet.ReleaseID  `json:"release,omitempty"` // that made the prediction of one that is done
+	Errors      []JobError         `json:"errors,omitempty"`  // of the attempts that failed, the oldest first
+	Error       string             `json:"error,omitempty"`   // the last one, or why it is dead
 	Until       *freshet.Timestamp `json:"until,omitempty"`
 	EndedAt     *freshet.Timestamp `json:"ended_at,omitempty"`
 }
 
-// JobError is the error of one attempt.
+// JobError is an attempt that failed.
 type JobError struct {
-	At    *freshet.Timestamp `json:"at,omitempty"`
-	Error string             `json:"error"`
+	At      freshet.Timestamp `json:"at"`
+	Release freshet.ReleaseID `json:"release,omitempty"` // "" if the attempt did not come to one
+	Error   string            `json:"error"`
 }
 
 // Jobs lists jobs of a state (queued, leased, done or dead), a page of up to limit (0: 100) after the next of the page before.

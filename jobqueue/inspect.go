@@ -22,14 +22,14 @@ func page(limit int) int {
 
 // List gives up to limit jobs of a status, after the place that the page before gave as next ("" for the start); next is ""
 // at the end. Queued and leased jobs come in the order of their making within a priority, dead ones by id, done ones
-// the latest first. Done jobs are the last Options.Done of this process.
+// the latest first. Done jobs are the last Options.Done, or a few more.
 func (q *Queue) List(ctx context.Context, status Status, after string, limit int) (jobs []Info, next string, err error) {
 	limit = page(limit)
 	switch status {
 	case Queued, Leased:
 		return q.d.List(ctx, status == Leased, after, limit)
 	case Done:
-		return q.done.list(after, limit)
+		return q.d.Done(ctx, after, limit)
 	case Buried:
 		letters, err := q.d.DeadLetters(ctx, freshet.JobID(after), limit)
 		for _, l := range letters {
@@ -44,24 +44,18 @@ func (q *Queue) List(ctx context.Context, status Status, after string, limit int
 }
 
 // Find tells about one job. NotFound if there never was one, or it was done before the last Options.Done ones.
-func (q *Queue) Find(ctx context.Context, id freshet.JobID) (Info, error) {
-	if x, ok := q.done.find(id); ok {
-		return x, nil
-	}
-	return q.d.Find(ctx, id)
-}
+func (q *Queue) Find(ctx context.Context, id freshet.JobID) (Info, error) { return q.d.Find(ctx, id) }
 
 // Drop forgets dead letters and returns how many there were. An id that is no dead letter is passed over.
 func (q *Queue) Drop(ctx context.Context, ids []freshet.JobID) (int, error) {
 	return q.d.Drop(ctx, ids)
 }
 
-// Erase removes all that is known of e and returns how many jobs and dead letters that were. A worker that has one of
+// Erase removes all that is known of e and returns how many outstanding jobs and dead letters that were. A worker that has one of
 // them at work cannot acknowledge it any more, and Erased tells it why.
 func (q *Queue) Erase(ctx context.Context, e freshet.Entity) (int, error) {
 	q.erased.add(e, freshet.TimestampOf(q.o.Now())) // first: who fails to acknowledge one of them looks here
 	n, err := q.d.Erase(ctx, e)
-	q.done.erase(e)
 	q.waiters.all()
 	return n, err
 }

@@ -55,10 +55,11 @@ const (
 	Buried Status = "dead"
 )
 
-// Failure is the error of one attempt.
-type Failure struct {
-	At    freshet.Timestamp
-	Error string
+// Attempt is an attempt at a job that has ended with an answer of its worker.
+type Attempt struct {
+	At      freshet.Timestamp // of the answer
+	Release freshet.ReleaseID // that was to make the prediction; "" if the attempt did not come so far
+	Error   string            // "" of the one that made the prediction
 }
 
 // Info is what is known of one job.
@@ -66,23 +67,23 @@ type Info struct {
 	Job      freshet.Job
 	Status   Status
 	Attempts int
-	Failures []Failure         // of the attempts that failed, the oldest first; the latest MaxFailures at most
+	History  []Attempt         // the oldest first; the latest MaxHistory at most
 	Until    time.Time         // when it becomes visible: of a leased job, one that waits for its moment or after a failed attempt; else zero
 	EndedAt  freshet.Timestamp // of one that is done or dead
 	Reason   string            // of a dead letter
 }
 
-// Bounds of what is kept of failed attempts.
+// Bounds of what is kept of attempts.
 const (
-	MaxFailures     = 16
-	maxFailureBytes = 512
+	MaxHistory    = 16
+	maxErrorBytes = 512
 )
 
-// AppendFailure adds f to the failures of a job, within bounds: what a driver does at a Retry or Bury.
-func AppendFailure(all []Failure, f Failure) []Failure {
-	f.Error = clipTo(f.Error, maxFailureBytes)
-	all = append(all, f)
-	return all[max(0, len(all)-MaxFailures):]
+// AppendAttempt adds a to the history of a job, within bounds: what a driver does at an Ack, Retry or Bury.
+func AppendAttempt(history []Attempt, a Attempt) []Attempt {
+	a.Error = clipTo(a.Error, maxErrorBytes)
+	history = append(history, a)
+	return history[max(0, len(history)-MaxHistory):]
 }
 
 // Stats are counts of now.
@@ -111,31 +112,35 @@ type Driver interface {
 	// NextVisible is when the next invisible job becomes visible (a lease that ends, a retry that is due), zero if there
 	// is none.
 	NextVisible() time.Time
-	// Ack ends the job. PreconditionFailed if the lease is not the job's last one, or the job has ended. A lease that has
+	// Ack ends the job by attempt a and keeps it among those that are done: of them the last keep at least, and not many more. 0 keeps
+	// none of this call. PreconditionFailed if the lease is not the job's last one, or the job has ended. A lease that has
 	// timed out is still good as long as nobody has leased the job again.
-	Ack(ctx context.Context, l Lease) error
-	// Retry makes the job visible again at visible, keeping reason as its last error, which was at at. PreconditionFailed as for Ack.
-	Retry(ctx context.Context, l Lease, visible time.Time, at freshet.Timestamp, reason string) error
-	// Bury ends the job as a dead letter. PreconditionFailed as for Ack.
-	Bury(ctx context.Context, l Lease, at freshet.Timestamp, reason string) error
+	Ack(ctx context.Context, l Lease, a Attempt, keep int) error
+	// Retry makes the job visible again at visible, keeping a's error as its last one. PreconditionFailed as for Ack.
+	Retry(ctx context.Context, l Lease, visible time.Time, a Attempt) error
+	// Bury ends the job as a dead letter because of a's error. PreconditionFailed as for Ack.
+	Bury(ctx context.Context, l Lease, a Attempt) error
 	// StateOf tells what became of s's jobs whose Cause is in the partition of s's key at or before through. "Newest"
 	// goes by Cause.Offset.
 	StateOf(ctx context.Context, s Subject, through freshet.Offset) (State, error)
 	// DeadLetters lists up to limit dead letters in the order of their JobID, after the given one ("" for the start).
 	DeadLetters(ctx context.Context, after freshet.JobID, limit int) ([]DeadLetter, error)
-	// Redrive puts the dead letters with these ids back at the end of the queue, with no attempt made, without NotBefore, enqueued
-	// at at (0: as they were), and returns how many there were. An id that is no dead letter is passed over.
+	// Redrive puts the dead letters with these ids back at the end of the queue, with no attempt made but with their history, without
+	// NotBefore, enqueued at at (0: as they were), and returns how many there were. An id that is no dead letter is passed over.
 	Redrive(ctx context.Context, ids []freshet.JobID, at freshet.Timestamp) (int, error)
 	// Drop forgets the dead letters with these ids, and returns how many there were. Their subjects are not Dead because of them any more.
 	Drop(ctx context.Context, ids []freshet.JobID) (int, error)
 	// List gives up to limit outstanding jobs in a stable order, those leased or those not leased, after the place that
 	// an earlier call gave as next ("" for the start). next is "" at the end. It may take time with the size of the backlog.
 	List(ctx context.Context, leased bool, after string, limit int) (jobs []Info, next string, err error)
-	// Find tells about an outstanding job or a dead letter, with the errors of its attempts. NotFound if there is none. It may take
+	// Done gives up to limit jobs of those that are done and kept, the last one first, after the place that an earlier call gave as next ("" for the
+	// start). next is "" at the end.
+	Done(ctx context.Context, after string, limit int) (jobs []Info, next string, err error)
+	// Find tells about an outstanding job, a dead letter or one that is done and kept, with its history. NotFound if there is none. It may take
 	// time with the size of the backlog.
 	Find(ctx context.Context, id freshet.JobID) (Info, error)
-	// Erase removes all that is known of e: outstanding jobs, also leased ones, whose leases are over then, and dead letters. It
-	// returns how many there were, and survives a crash.
+	// Erase removes all that is known of e: outstanding jobs, also leased ones, whose leases are over then, dead letters and jobs that are
+	// done. It returns how many of the former two there were, and survives a crash.
 	Erase(ctx context.Context, e freshet.Entity) (int, error)
 	// Changed is closed at the next Enqueue, Ack, Retry, Bury, Redrive, Drop, Erase or Close: what a waiting caller selects on.
 	Changed() <-chan struct{}

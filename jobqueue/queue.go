@@ -24,8 +24,7 @@ type Options struct {
 	// MaxDead and DeadRetention are how many dead letters are kept, and how long. Default to 100,000 and 30 days.
 	MaxDead       int
 	DeadRetention time.Duration
-	// Done is how many of the jobs that were acknowledged last are remembered, in memory, some 400 bytes each. Defaults to
-	// 10,000; below 0 none is.
+	// Done is how many of the jobs that were acknowledged last are kept, some 200 bytes each. Defaults to 10,000; below 0 none is.
 	Done int
 	// Now is the clock. Defaults to time.Now.
 	Now func() time.Time
@@ -80,7 +79,6 @@ type Queue struct {
 	d       Driver
 	o       Options
 	waiters waiters
-	done    done
 	erased  erased
 }
 
@@ -161,7 +159,7 @@ func (q *Queue) buryExhausted(ctx context.Context, leases []Lease) ([]Lease, err
 			live = append(live, l)
 			continue
 		}
-		err := q.bury(ctx, l, exhausted(l))
+		err := q.bury(ctx, l, "", exhausted(l))
 		if err != nil && freshet.CodeOf(err) != freshet.PreconditionFailed {
 			failed = err
 		}
@@ -189,39 +187,40 @@ func (q *Queue) sleep(ctx context.Context, changed <-chan struct{}) error {
 	return nil
 }
 
-// Ack ends the job of l. Returns PreconditionFailed if somebody else has leased the job since, or it has ended: then the
-// work was done twice, which the prediction store sorts out by offset.
-func (q *Queue) Ack(ctx context.Context, l Lease) error {
-	if err := q.d.Ack(ctx, l); err != nil {
+// Ack ends the job of l, whose prediction release has made. Returns PreconditionFailed if somebody else has leased the job
+// since, or it has ended: then the work was done twice, which the prediction store sorts out by offset.
+func (q *Queue) Ack(ctx context.Context, l Lease, release freshet.ReleaseID) error {
+	a := Attempt{At: freshet.TimestampOf(q.o.Now()), Release: release}
+	if err := q.d.Ack(ctx, l, a, q.o.Done); err != nil {
 		return err
 	}
 	q.waiters.ended(&l.Job)
-	q.done.add(q.o.Done, l, freshet.TimestampOf(q.o.Now()))
 	return nil
 }
 
-// Bury ends the job of l as a dead letter at once, because of reason. Errors as for Ack.
-func (q *Queue) Bury(ctx context.Context, l Lease, reason string) error {
-	return q.bury(ctx, l, clip(reason))
+// Bury ends the job of l as a dead letter at once, because of reason. release is the one that would have run it, "" if none
+// was chosen. Errors as for Ack.
+func (q *Queue) Bury(ctx context.Context, l Lease, release freshet.ReleaseID, reason string) error {
+	return q.bury(ctx, l, release, clip(reason))
 }
 
-// Fail gives the job of l back after an attempt that failed with cause. It is tried again after a pause, or becomes a dead
-// letter: at once if trying again cannot help (InvalidArgument, Unprocessable, NotFound, Unsupported), otherwise after
-// the last attempt. Errors as for Ack.
-func (q *Queue) Fail(ctx context.Context, l Lease, cause error) error {
+// Fail gives the job of l back after an attempt of release, "" if none was chosen, that failed with cause. It is tried again
+// after a pause, or becomes a dead letter: at once if trying again cannot help (InvalidArgument, Unprocessable, NotFound,
+// Unsupported), otherwise after the last attempt. Errors as for Ack.
+func (q *Queue) Fail(ctx context.Context, l Lease, release freshet.ReleaseID, cause error) error {
 	if cause == nil {
 		return freshet.FieldErrorf(freshet.InvalidArgument, "cause", "job %s failed without a cause: expected the error of the attempt", l.Job.ID)
 	}
 	reason := clip(cause.Error())
 	if l.Attempt >= q.o.Attempts || permanent(cause) {
-		return q.bury(ctx, l, reason)
+		return q.bury(ctx, l, release, reason)
 	}
 	now := q.o.Now()
-	return q.d.Retry(ctx, l, now.Add(q.pause(l)), freshet.TimestampOf(now), reason)
+	return q.d.Retry(ctx, l, now.Add(q.pause(l)), Attempt{At: freshet.TimestampOf(now), Release: release, Error: reason})
 }
 
-func (q *Queue) bury(ctx context.Context, l Lease, reason string) error {
-	if err := q.d.Bury(ctx, l, freshet.TimestampOf(q.o.Now()), reason); err != nil {
+func (q *Queue) bury(ctx context.Context, l Lease, release freshet.ReleaseID, reason string) error {
+	if err := q.d.Bury(ctx, l, Attempt{At: freshet.TimestampOf(q.o.Now()), Release: release, Error: reason}); err != nil {
 		return err
 	}
 	q.waiters.ended(&l.Job)

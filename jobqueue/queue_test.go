@@ -164,7 +164,7 @@ func TestFailTriesAgainLaterAndLater(t *testing.T) {
 		l := leaseOne(t, q)
 		for attempt, longest := 1, 200*time.Millisecond; attempt < 10; attempt, longest = attempt+1, min(2*longest, 30*time.Second) {
 			start := time.Now()
-			must(t, q.Fail(t.Context(), l, fmt.Errorf("failure %d", attempt)))
+			must(t, q.Fail(t.Context(), l, "r1", fmt.Errorf("failure %d", attempt)))
 			l = leaseOne(t, q)
 			if pause := time.Since(start); pause > longest || pause < longest*3/4 {
 				t.Fatalf("pause after attempt %d is %v, want %v less at most a quarter", attempt, pause, longest)
@@ -187,7 +187,7 @@ func TestPauseSpreadsJobs(t *testing.T) {
 		leases, err := q.Lease(t.Context(), 50)
 		must(t, err)
 		for _, l := range leases {
-			must(t, q.Fail(t.Context(), l, errors.New("all at once")))
+			must(t, q.Fail(t.Context(), l, "r1", errors.New("all at once")))
 		}
 		start, moments := time.Now(), map[time.Duration]bool{}
 		for range leases {
@@ -205,9 +205,9 @@ func TestOwnBackoff(t *testing.T) {
 	pause := func(attempt int) time.Duration { return time.Duration(attempt) * time.Hour }
 	inBubble(t, &jobqueue.Options{Backoff: pause}, func(t *testing.T, q *jobqueue.Queue) {
 		enqueue(t, q, 1)
-		must(t, q.Fail(t.Context(), leaseOne(t, q), errors.New("x")))
+		must(t, q.Fail(t.Context(), leaseOne(t, q), "r1", errors.New("x")))
 		start := time.Now()
-		must(t, q.Fail(t.Context(), leaseOne(t, q), errors.New("x")))
+		must(t, q.Fail(t.Context(), leaseOne(t, q), "r1", errors.New("x")))
 		leaseOne(t, q)
 		wantSince(t, start, 3*time.Hour)
 	})
@@ -235,7 +235,7 @@ func TestFailBuries(t *testing.T) {
 			inBubble(t, nil, func(t *testing.T, q *jobqueue.Queue) {
 				enqueue(t, q, 1)
 				for range c.attempts {
-					must(t, q.Fail(t.Context(), leaseOne(t, q), c.cause))
+					must(t, q.Fail(t.Context(), leaseOne(t, q), "r1", c.cause))
 				}
 				dead := letters(t, q)
 				if len(dead) != 1 || dead[0].Reason != c.reason || dead[0].Attempts != c.attempts || dead[0].At != freshet.TimestampOf(time.Now()) {
@@ -255,7 +255,7 @@ func TestFailWantsACause(t *testing.T) {
 	t.Parallel()
 	inBubble(t, nil, func(t *testing.T, q *jobqueue.Queue) {
 		enqueue(t, q, 1)
-		wantCode(t, q.Fail(t.Context(), leaseOne(t, q), nil), freshet.InvalidArgument)
+		wantCode(t, q.Fail(t.Context(), leaseOne(t, q), "r1", nil), freshet.InvalidArgument)
 	})
 }
 
@@ -276,13 +276,13 @@ func TestWait(t *testing.T) {
 			enqueue(t, q, 1)
 			l := leaseOne(t, q)
 			time.Sleep(2 * time.Second)
-			must(t, q.Ack(t.Context(), l))
+			must(t, q.Ack(t.Context(), l, "r1"))
 		}, jobqueue.Ended, 2 * time.Second},
 		"buried": {1, func(t *testing.T, q *jobqueue.Queue) {
 			enqueue(t, q, 1)
 			l := leaseOne(t, q)
 			time.Sleep(3 * time.Second)
-			must(t, q.Fail(t.Context(), l, freshet.Errorf(freshet.NotFound, "no model")))
+			must(t, q.Fail(t.Context(), l, "r1", freshet.Errorf(freshet.NotFound, "no model")))
 		}, jobqueue.Dead, 3 * time.Second},
 		"only as far as asked": {1, func(t *testing.T, q *jobqueue.Queue) {
 			enqueue(t, q, 2)
@@ -353,7 +353,7 @@ func TestWorkersShareTheWork(t *testing.T) {
 					}
 					for _, l := range leases {
 						time.Sleep(time.Duration(l.Job.Cause.Offset) * time.Millisecond)
-						must(t, q.Ack(t.Context(), l))
+						must(t, q.Ack(t.Context(), l, "r1"))
 						done.Add(1)
 					}
 				}

@@ -2,11 +2,12 @@ package server_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"maps"
-	"os"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -18,8 +19,6 @@ import (
 	"github.com/freshet-ml/freshet/client"
 	"github.com/freshet-ml/freshet/internal/release"
 	"github.com/freshet-ml/freshet/jobqueue"
-	"github.com/freshet-ml/freshet/modelruntime"
-	"github.com/freshet-ml/freshet/modelruntime/linearmodel"
 	"github.com/freshet-ml/freshet/server"
 )
 
@@ -148,63 +147,83 @@ func TestErasedAtWork(t *testing.T) {
 	})
 }
 
-// gated is a model that scores as many rows as were let through.
-type gated struct {
-	linearmodel.Linear
-	rows chan struct{}
-	open chan struct{} // closed: all
-	shut *atomic.Bool  // until it is set all pass: a model is warmed before it serves
+// remoteModel is a model behind an HTTP server that speaks as MLflow's do: it answers 7 to every row.
+type remoteModel struct {
+	*httptest.Server
+	rows  chan struct{}                 // while it is slow, one for each row that it may answer
+	fast  atomic.Pointer[chan struct{}] // closed: it answers all
+	fails func() int                    // the status of a call that is to fail; nil or 0: it does not
 }
 
-func (g gated) Open(dir fs.FS, name string) (modelruntime.Model, error) {
-	m, err := g.Linear.Open(dir, name)
-	return gatedModel{m, g}, err
+func newRemoteModel(t *testing.T, fails func() int) *remoteModel {
+	t.Helper()
+	m := &remoteModel{rows: make(chan struct{}, 1), fails: fails}
+	m.recover()
+	m.Server = httptest.NewServer(m)
+	t.Cleanup(m.Close)
+	return m
 }
 
-type gatedModel struct {
-	modelruntime.Model
-	g gated
+// slow has the model answer only as many rows as are let through by rows.
+func (m *remoteModel) slow() {
+	shut := make(chan struct{})
+	m.fast.Store(&shut)
 }
 
-func (m gatedModel) Predict(ctx context.Context, in, out []float64) error {
-	for range out {
-		if !m.g.shut.Load() {
-			break
+func (m *remoteModel) recover() {
+	open := make(chan struct{})
+	close(open)
+	if former := m.fast.Swap(&open); former != nil {
+		close(*former)
+	}
+}
+
+func (m *remoteModel) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	var asked struct {
+		Split struct{ Data [][]float64 } `json:"dataframe_split"`
+	}
+	if err := json.NewDecoder(r.Body).Decode(&asked); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	if m.fails != nil {
+		if status := m.fails(); status != 0 {
+			http.Error(w, "not now", status)
+			return
 		}
+	}
+	fast := *m.fast.Load()
+	for range asked.Split.Data {
 		select {
-		case <-m.g.rows:
-		case <-m.g.open:
-		case <-ctx.Done():
-			return ctx.Err()
+		case <-m.rows:
+		case <-fast:
+		case <-r.Context().Done():
+			return
 		}
 	}
-	return m.Model.Predict(ctx, in, out)
+	answers := strings.TrimSuffix(strings.Repeat("7,", len(asked.Split.Data)), ",")
+	fmt.Fprintf(w, `{"predictions":[%s]}`, answers)
 }
 
-// TestBacklog: with a model that does a tenth of the load events are taken up to the bound, then refused as a whole; when the
-// model has recovered, every job of an accepted event ends, and none is lost (P1, P5).
-func TestBacklog(t *testing.T) {
-	t.Parallel()
-	const bound = 200
+// remoteProject is a project with one pipeline, risk, by a model behind m.
+func remoteProject(t *testing.T, m *remoteModel) string {
+	t.Helper()
 	project := t.TempDir()
-	for name, text := range map[string]string{
-		"freshet.yaml": "project: p\nentities: { user: { key: user_id } }\nevents: { ping: { keys: [user_id] } }\n" +
-			"models: { one: { path: one.json } }\npipelines: { risk: { from: ping, entity: user, model: one, inputs: { n: \"7\" } } }\n",
-		"one.json": `{"format":"freshet.linear/1","link":"identity","features":[{"name":"n"}],"coefficients":[[1]],"intercept":[0],"outputs":["risk"]}`,
-	} {
-		if err := os.WriteFile(filepath.Join(project, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	g := gated{rows: make(chan struct{}, 1), open: make(chan struct{}), shut: &atomic.Bool{}}
-	s, err := server.New(t.Context(), server.Options{
-		Project: project, Data: t.TempDir(), Listen: "127.0.0.1:0", Backlog: bound, Attempts: 1000, Visibility: time.Hour,
-		Runtimes: []modelruntime.Runtime{g}, Logger: slog.New(slog.DiscardHandler),
-	})
+	write(t, filepath.Join(project, "freshet.yaml"), "project: p\nentities: { user: { key: user_id } }\nevents: { ping: { keys: [user_id] } }\n"+
+		"models: { one: { path: one.json } }\npipelines: { risk: { from: ping, entity: user, model: one, inputs: { n: \"1\" } } }\n")
+	write(t, filepath.Join(project, "one.json"), fmt.Sprintf(
+		`{"format":"freshet.endpoint/1","protocol":"mlflow","url":%q,"inputs":[{"name":"n"}],"outputs":["risk"],"timeout":"1m","retries":0}`, m.URL))
+	return project
+}
+
+// whileServing runs a server on real disk and a real port while f does.
+func whileServing(t *testing.T, o server.Options, f func(c *client.Client)) {
+	t.Helper()
+	o.Listen, o.Logger = "127.0.0.1:0", slog.New(slog.DiscardHandler)
+	s, err := server.New(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.shut.Store(true)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
@@ -214,42 +233,142 @@ func TestBacklog(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	c := connect(t, "http://"+s.Addr())
-	accepted, refused, after := 0, 0, ""
-	for n := 0; refused < 3; n += 10 {
-		select {
-		case g.rows <- struct{}{}:
-		default:
+	f(connect(t, "http://"+s.Addr()))
+}
+
+// TestBacklog: with a model behind a server that does a tenth of the load events are taken up to the bound, then refused as a whole; when the
+// model has recovered, every job of an accepted event ends, and none is lost (P1, P5).
+func TestBacklog(t *testing.T) {
+	t.Parallel()
+	const bound = 200
+	m := newRemoteModel(t, nil)
+	o := server.Options{Project: remoteProject(t, m), Data: t.TempDir(), Backlog: bound, Attempts: 1000, Visibility: time.Hour}
+	whileServing(t, o, func(c *client.Client) {
+		m.slow()
+		accepted, refused, after := 0, 0, ""
+		for n := 0; refused < 3; n += 10 {
+			select {
+			case m.rows <- struct{}{}:
+			default:
+			}
+			var batch []string
+			for i := range 10 {
+				batch = append(batch, fmt.Sprintf(`{"event_id":"e%d","type":"ping","user_id":"u%d"}`, n+i, n+i))
+			}
+			answer, err := c.SendEvents(t.Context(), client.JSON, []byte("["+strings.Join(batch, ",")+"]"))
+			switch {
+			case freshet.CodeOf(err) == freshet.ResourceExhausted:
+				refused++
+				n -= 10
+			case err != nil:
+				t.Fatal(err)
+			default:
+				accepted, after = accepted+answer.Accepted, answer.Position
+			}
 		}
-		var batch []string
-		for i := range 10 {
-			batch = append(batch, fmt.Sprintf(`{"event_id":"e%d","type":"ping","user_id":"u%d"}`, n+i, n+i))
+		if accepted < bound || accepted > 10*bound {
+			t.Errorf("%d events were taken before the bound of %d", accepted, bound)
 		}
-		answer, err := c.SendEvents(t.Context(), client.JSON, []byte("["+strings.Join(batch, ",")+"]"))
+		m.recover()
+		for i := range accepted {
+			p, err := c.GetPrediction(t.Context(), client.User(fmt.Sprint("u", i)), "risk", &client.PredictionOptions{After: after, Wait: 30 * time.Second})
+			for n := 0; freshet.CodeOf(err) == freshet.NotFound && n < 1000; n++ { // of other partitions than the last request's
+				p, err = c.GetPrediction(t.Context(), client.User(fmt.Sprint("u", i)), "risk", nil)
+			}
+			if x := p.Outputs["risk"]; err != nil || x == nil || *x != 7 || p.EventID != freshet.EventID(fmt.Sprint("e", i)) {
+				t.Fatalf("u%d: %+v, %v", i, p, err)
+			}
+		}
+		for _, state := range []string{"queued", "leased", "dead"} {
+			if jobs, _, err := c.Jobs(t.Context(), state, "", 0); err != nil || len(jobs) != 0 {
+				t.Errorf("%s: %v, %v", state, jobs, err)
+			}
+		}
+	})
+}
+
+// TestJobHistory: what became of each attempt is told after a restart, too, and of a dead letter that was redriven.
+func TestJobHistory(t *testing.T) {
+	t.Parallel()
+	var dead atomic.Bool
+	var ill atomic.Int64
+	m := newRemoteModel(t, func() int {
 		switch {
-		case freshet.CodeOf(err) == freshet.ResourceExhausted:
-			refused++
-			n -= 10
-		case err != nil:
+		case dead.Load():
+			return http.StatusBadRequest // the rows are wrong: another attempt would not help
+		case ill.Add(-1) >= 0:
+			return http.StatusServiceUnavailable
+		}
+		return 0
+	})
+	o := server.Options{Project: remoteProject(t, m), Data: t.TempDir(), Workers: 1}
+	job := func(c *client.Client, user string) client.Job {
+		t.Helper()
+		for _, state := range []string{"done", "dead"} {
+			jobs, _, err := c.Jobs(t.Context(), state, "", 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, j := range jobs {
+				if string(j.Entity.Key) == user {
+					j, err := c.Job(t.Context(), j.ID)
+					if err != nil {
+						t.Fatal(err)
+					}
+					return j
+				}
+			}
+		}
+		t.Fatalf("no job of %s has ended", user)
+		return client.Job{}
+	}
+	send := func(c *client.Client, user, event string) {
+		t.Helper()
+		answer, err := c.SendEvents(t.Context(), client.JSON, fmt.Appendf(nil, `{"event_id":%q,"type":"ping","user_id":%q}`, event, user))
+		if err != nil {
 			t.Fatal(err)
-		default:
-			accepted, after = accepted+answer.Accepted, answer.Position
+		}
+		if _, err := c.GetPrediction(t.Context(), client.User(user), "risk", &client.PredictionOptions{After: answer.Position, Wait: 30 * time.Second}); err != nil && freshet.CodeOf(err) != freshet.NotFound {
+			t.Fatal(err)
 		}
 	}
-	if accepted < bound || accepted > 10*bound {
-		t.Errorf("%d events were taken before the bound of %d", accepted, bound)
-	}
-	close(g.open)
-	for i := range accepted {
-		p, err := c.GetPrediction(t.Context(), client.User(fmt.Sprint("u", i)), "risk", &client.PredictionOptions{After: after, Wait: 30 * time.Second})
-		for n := 0; freshet.CodeOf(err) == freshet.NotFound && n < 1000; n++ { // of other partitions than the last request's
-			p, err = c.GetPrediction(t.Context(), client.User(fmt.Sprint("u", i)), "risk", nil)
+	check := func(c *client.Client, user, state string, errors int) {
+		t.Helper()
+		j := job(c, user)
+		if j.State != state || len(j.Errors) != errors || (j.Release == "r1") != (state == "done") {
+			t.Errorf("%s: %+v", user, j)
 		}
-		if x := p.Outputs["risk"]; err != nil || x == nil || *x != 7 {
-			t.Fatalf("u%d: %+v, %v", i, p, err)
+		for _, e := range j.Errors {
+			if e.Release != "r1" || e.At == 0 || !strings.Contains(e.Error, "not now") {
+				t.Errorf("%s: %+v", user, e)
+			}
 		}
 	}
-	if jobs, _, err := c.Jobs(t.Context(), "dead", "", 0); err != nil || len(jobs) != 0 {
-		t.Errorf("dead letters: %v, %v", jobs, err)
-	}
+	whileServing(t, o, func(c *client.Client) {
+		ill.Store(2)
+		send(c, "u1", "e1")
+		dead.Store(true)
+		send(c, "u2", "e2")
+		dead.Store(false)
+		check(c, "u1", "done", 2)
+		check(c, "u2", "dead", 1)
+	})
+	whileServing(t, o, func(c *client.Client) {
+		check(c, "u1", "done", 2)
+		check(c, "u2", "dead", 1)
+		if n, err := c.RedriveDeadLetters(t.Context(), nil); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+		send(c, "u2", "e3") // whose job comes behind the one that was redriven
+	})
+	whileServing(t, o, func(c *client.Client) {
+		jobs, _, err := c.Jobs(t.Context(), "done", "", 0)
+		if err != nil || len(jobs) != 3 {
+			t.Fatalf("%+v, %v", jobs, err)
+		}
+		redriven, err := c.Job(t.Context(), jobs[1].ID)
+		if err != nil || redriven.EventID != "e2" || len(redriven.Errors) != 1 || redriven.Attempts != 1 {
+			t.Errorf("%+v, %v", redriven, err)
+		}
+	})
 }

@@ -63,10 +63,10 @@ func (s slowJobs) Enqueue(ctx context.Context, p freshet.Partition, e freshet.Ep
 	return s.Driver.Enqueue(ctx, p, e, through, jobs)
 }
 
-func (s slowJobs) Ack(ctx context.Context, l jobqueue.Lease) error {
+func (s slowJobs) Ack(ctx context.Context, l jobqueue.Lease, a jobqueue.Attempt, keep int) error {
 	dawdle()
 	defer dawdle()
-	return s.Driver.Ack(ctx, l)
+	return s.Driver.Ack(ctx, l, a, keep)
 }
 
 type slowPredictions struct{ predictionstore.Driver }

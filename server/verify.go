@@ -173,6 +173,20 @@ func (v *verification) typed(ctx context.Context, db *disk.DB) (err error) {
 			break
 		}
 	}
+	for after := ""; ; {
+		jobs, next, err := q.Done(ctx, after, page)
+		if err != nil {
+			return err
+		}
+		for i := range jobs {
+			if jobs[i].Job.Entity == v.e {
+				v.counts["jobs"]++
+			}
+		}
+		if after = next; next == "" {
+			break
+		}
+	}
 	for after := freshet.JobID(""); ; {
 		letters, err := q.DeadLetters(ctx, after, page)
 		if err != nil {

@@ -23,15 +23,18 @@ type job struct {
 	Priority    string             `json:"priority,omitempty"`
 	EnqueuedAt  freshet.Timestamp  `json:"enqueued_at"`
 	Attempts    int                `json:"attempts"`
+	Release     freshet.ReleaseID  `json:"release,omitempty"` // that made the prediction of one that is done
 	Errors      []jobError         `json:"errors,omitempty"`
 	Error       string             `json:"error,omitempty"` // the last one, or why it is dead
 	Until       *freshet.Timestamp `json:"until,omitempty"` // until then nobody else gets it
 	EndedAt     *freshet.Timestamp `json:"ended_at,omitempty"`
 }
 
+// jobError is an attempt that failed.
 type jobError struct {
-	At    *freshet.Timestamp `json:"at,omitempty"`
-	Error string             `json:"error"`
+	At      freshet.Timestamp `json:"at"`
+	Release freshet.ReleaseID `json:"release,omitempty"`
+	Error   string            `json:"error"`
 }
 
 func shownJob(x *jobqueue.Info) job {
@@ -46,15 +49,15 @@ func shownJob(x *jobqueue.Info) job {
 	case freshet.LowPriority:
 		j.Priority = "low"
 	}
-	for _, f := range x.Failures {
-		e := jobError{Error: f.Error}
-		if f.At != 0 {
-			e.At = &f.At
+	for i, a := range x.History {
+		if x.Status == jobqueue.Done && i == len(x.History)-1 {
+			j.Release = a.Release
+			break
 		}
-		j.Errors = append(j.Errors, e)
+		j.Errors = append(j.Errors, jobError{a.At, a.Release, a.Error})
 	}
-	if n := len(x.Failures); j.Error == "" && n > 0 {
-		j.Error = x.Failures[n-1].Error
+	if n := len(j.Errors); j.Error == "" && n > 0 {
+		j.Error = j.Errors[n-1].Error
 	}
 	if !x.Until.IsZero() {
 		at := freshet.TimestampOf(x.Until.Add(time.Millisecond - 1)) // never a moment too early

@@ -147,7 +147,7 @@ func TestDeadLettersAreListedInPages(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, l := range leases {
-		if err := r.jobs.Fail(ctx, l, freshet.Errorf(freshet.NotFound, "gone")); err != nil {
+		if err := r.jobs.Fail(ctx, l, "r1", freshet.Errorf(freshet.NotFound, "gone")); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -244,10 +244,10 @@ func TestJobPages(t *testing.T) {
 	if err != nil || len(l) != 3 {
 		t.Fatal(l, err)
 	}
-	if err := r.jobs.Ack(ctx, l[0]); err != nil {
+	if err := r.jobs.Ack(ctx, l[0], "r1"); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.jobs.Fail(ctx, l[1], freshet.Errorf(freshet.NotFound, "gone")); err != nil {
+	if err := r.jobs.Fail(ctx, l[1], "r1", freshet.Errorf(freshet.NotFound, "gone")); err != nil {
 		t.Fatal(err)
 	}
 	for state, want := range map[string]string{"queued": string(jobs[3].ID), "leased": string(jobs[2].ID), "done": string(jobs[0].ID), "dead": string(jobs[1].ID)} {

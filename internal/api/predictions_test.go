@@ -208,7 +208,7 @@ func TestPredictionsWaitForTheirJobs(t *testing.T) {
 			done := userPrediction("today")
 			done.Cause = cause
 			r.keep(done)
-			if err := r.jobs.Ack(ctx, leases[0]); err != nil {
+			if err := r.jobs.Ack(ctx, leases[0], "r1"); err != nil {
 				t.Error(err)
 			}
 		})
@@ -233,7 +233,7 @@ func TestPredictionsWaitForTheirJobs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := r.jobs.Fail(ctx, leases[0], freshet.Errorf(freshet.InvalidArgument, "no such column")); err != nil {
+		if err := r.jobs.Fail(ctx, leases[0], "r1", freshet.Errorf(freshet.InvalidArgument, "no such column")); err != nil {
 			t.Fatal(err)
 		}
 		start = time.Now()

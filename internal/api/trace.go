@@ -195,14 +195,20 @@ func (a *API) tracePipeline(ctx context.Context, t *trace, p *release.Pipeline, 
 // tellJob adds what is known of a job to the story.
 func (t *trace) tellJob(name freshet.PipelineName, x *jobqueue.Info) {
 	t.tell(x.Job.EnqueuedAt, string(name)+": job made")
-	for _, f := range x.Failures {
-		if f.At != 0 {
-			t.tell(f.At, string(name)+": attempt failed: "+f.Error)
+	by := func(a jobqueue.Attempt) string {
+		if a.Release == "" {
+			return ""
 		}
+		return " by release " + string(a.Release)
+	}
+	for i, a := range x.History {
+		if x.Status == jobqueue.Done && i == len(x.History)-1 {
+			t.tell(a.At, string(name)+": prediction stored"+by(a)+", job done")
+			break
+		}
+		t.tell(a.At, string(name)+": attempt failed"+by(a)+": "+a.Error)
 	}
 	switch x.Status {
-	case jobqueue.Done:
-		t.tell(x.EndedAt, string(name)+": prediction stored, job done")
 	case jobqueue.Buried:
 		t.tell(x.EndedAt, string(name)+": dead letter: "+x.Reason)
 	}

@@ -29,20 +29,20 @@ func TestTrace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.jobs.Fail(ctx, leases[0], freshet.Errorf(freshet.NotFound, "no such thing")); err != nil {
+	if err := r.jobs.Fail(ctx, leases[0], "r1", freshet.Errorf(freshet.NotFound, "no such thing")); err != nil {
 		t.Fatal(err)
 	}
 	p := userPrediction("today")
 	p.Cause, p.EventID = place, "e1"
 	r.keep(p)
-	if err := r.jobs.Ack(ctx, leases[1]); err != nil {
+	if err := r.jobs.Ack(ctx, leases[1], "r1"); err != nil {
 		t.Fatal(err)
 	}
 	get := func(id string) string { return string(r.get("/v1/users/u1/trace?event_id=" + id).body) }
 	text := get("e1")
 	for _, want := range []string{
 		`"event_id":"e1","type":"play"`, `"views":["session"]`, `"pipeline":"mood","triggered":true,"job":{"id":"mood-`, `"state":"dead"`, `no such thing`,
-		`"pipeline":"today"`, `"prediction":{"release":"r1","model":"ranker@7"`, `"what":"accepted"`, `"what":"today: prediction stored, job done"`,
+		`"pipeline":"today"`, `"prediction":{"release":"r1","model":"ranker@7"`, `"what":"accepted"`, `"what":"today: prediction stored by release r1, job done"`,
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %s in %s", want, text)

@@ -127,24 +127,25 @@ func (o *Orchestrator) end(ctx context.Context, l jobqueue.Lease) {
 	// What was begun is finished, also while the server stops.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.o.Timeout)
 	defer cancel()
-	o.settle(ctx, l, o.run(ctx, l.Job))
+	rel, err := o.run(ctx, l.Job)
+	o.settle(ctx, l, rel, err)
 }
 
-// settle tells the queue how the job of l went.
-func (o *Orchestrator) settle(ctx context.Context, l jobqueue.Lease, err error) {
+// settle tells the queue how the job of l went with release rel; "" if it did not come to one.
+func (o *Orchestrator) settle(ctx context.Context, l jobqueue.Lease, rel freshet.ReleaseID, err error) {
 	if err == nil {
-		err = o.Jobs.Ack(ctx, l)
+		err = o.Jobs.Ack(ctx, l, rel)
 		o.Metrics.done(l, o.o.Now())
 		if freshet.CodeOf(err) == freshet.PreconditionFailed {
 			err = o.takeBack(ctx, l, err)
 		}
 	} else if late, ok := errors.AsType[*uselessError](err); ok {
 		o.Metrics.dropped(l)
-		err = o.Jobs.Bury(ctx, l, late.Error())
+		err = o.Jobs.Bury(ctx, l, rel, late.Error())
 	} else {
 		o.Metrics.failed(l)
-		o.o.Logger.Warn("job failed", slog.String("job", string(l.Job.ID)), slog.Int("attempt", l.Attempt), slog.Any("error", err))
-		err = o.Jobs.Fail(ctx, l, err)
+		o.o.Logger.Warn("job failed", slog.String("job", string(l.Job.ID)), slog.Int("attempt", l.Attempt), slog.String("release", string(rel)), slog.Any("error", err))
+		err = o.Jobs.Fail(ctx, l, rel, err)
 	}
 	if err != nil && freshet.CodeOf(err) != freshet.PreconditionFailed { // the lease had run out: somebody else has the job
 		o.o.Logger.Error("job not settled; it comes back when its lease ends", slog.String("job", string(l.Job.ID)), slog.Any("error", err))
@@ -160,8 +161,8 @@ func (o *Orchestrator) takeBack(ctx context.Context, l jobqueue.Lease, late erro
 	return o.Predictions.Delete(ctx, l.Job.Entity)
 }
 
-// run makes the prediction of one job and stores it.
-func (o *Orchestrator) run(ctx context.Context, job freshet.Job) (err error) {
+// run makes the prediction of one job and stores it. It says by which release, or would have.
+func (o *Orchestrator) run(ctx context.Context, job freshet.Job) (by freshet.ReleaseID, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = freshet.Errorf(freshet.Internal, "panic: %v", p)
@@ -169,29 +170,30 @@ func (o *Orchestrator) run(ctx context.Context, job freshet.Job) (err error) {
 	}()
 	// After a restart jobs may be ahead of the rows, which are still being replayed.
 	if err := o.Features.Wait(ctx, job.Cause.Partition, job.Cause.Offset); err != nil {
-		return freshet.Errorf("", "wait for the features through offset %d: %w", job.Cause.Offset, err)
+		return "", freshet.Errorf("", "wait for the features through offset %d: %w", job.Cause.Offset, err)
 	}
 	rel := o.Live.PinJob(job.Entity.Key, job.Pipeline)
 	if rel == nil {
-		return freshet.Errorf(freshet.Unavailable, "no release is live")
+		return "", freshet.Errorf(freshet.Unavailable, "no release is live")
 	}
 	defer rel.Unpin()
+	by = rel.ID() // also if what follows panics
 	p, ok := rel.Pipeline(job.Pipeline)
 	if !ok {
-		return freshet.Errorf(freshet.NotFound, "release %s has no pipeline %s any more", rel.ID(), job.Pipeline)
+		return by, freshet.Errorf(freshet.NotFound, "release %s has no pipeline %s any more", by, job.Pipeline)
 	}
 	if err := o.useless(p, &job); err != nil {
-		return err
+		return by, err
 	}
 	prediction, err := o.predict(ctx, rel, p, requestOf(&job), &job)
 	if err != nil {
-		return freshet.Errorf("", "release %s: %w", rel.ID(), err)
+		return by, err
 	}
 	if err := o.store(ctx, p, &prediction); err != nil {
-		return err
+		return by, err
 	}
 	o.shadow(ctx, &job, prediction)
-	return nil
+	return by, nil
 }
 
 // store keeps the prediction of a job, for those who pull it, and tells those who are to be told. All of it may happen again.

@@ -116,7 +116,7 @@ func (o *Orchestrator) runLot(ctx context.Context, lot *lot) (others []jobqueue.
 		} else if err := o.store(ctx, lot.p, made[i]); err != nil {
 			others = append(others, l)
 		} else {
-			o.settle(ctx, l, nil)
+			o.settle(ctx, l, lot.rel.ID(), nil)
 			o.shadow(ctx, &l.Job, *made[i])
 		}
 		settled = i + 1

@@ -11,7 +11,7 @@ import (
 )
 
 // Ack implements jobqueue.Driver.
-func (q *Queue) Ack(ctx context.Context, l jobqueue.Lease) error {
+func (q *Queue) Ack(ctx context.Context, l jobqueue.Lease, a jobqueue.Attempt, keep int) error {
 	r, h, err := q.answered(ctx, l)
 	if err != nil {
 		return err
@@ -21,6 +21,11 @@ func (q *Queue) Ack(ctx context.Context, l jobqueue.Lease) error {
 	defer b.Close()
 	if err := q.deleteJob(b, r); err != nil {
 		return err
+	}
+	if keep > 0 {
+		if err := q.keepDone(b, r, h, a, keep); err != nil {
+			return err
+		}
 	}
 	subject := q.hash(subjectOf(&h.job), h.job.Cause.Partition)
 	if q.deadSubjects[subject] > 0 {
@@ -37,6 +42,9 @@ func (q *Queue) Ack(ctx context.Context, l jobqueue.Lease) error {
 	if err := b.Commit(pebble.NoSync); err != nil {
 		return storeError(err)
 	}
+	if keep > 0 {
+		q.done++
+	}
 	for _, o := range older {
 		q.backlog.at(o).superseded = h.job.Cause.Offset
 	}
@@ -46,7 +54,7 @@ func (q *Queue) Ack(ctx context.Context, l jobqueue.Lease) error {
 }
 
 // Retry implements jobqueue.Driver. The moment is in memory only: after a restart the job is visible at once.
-func (q *Queue) Retry(ctx context.Context, l jobqueue.Lease, visible time.Time, at freshet.Timestamp, reason string) error {
+func (q *Queue) Retry(ctx context.Context, l jobqueue.Lease, visible time.Time, a jobqueue.Attempt) error {
 	r, h, err := q.answered(ctx, l)
 	if err != nil {
 		return err
@@ -56,16 +64,16 @@ func (q *Queue) Retry(ctx context.Context, l jobqueue.Lease, visible time.Time, 
 	defer b.Close()
 	e := q.backlog.at(r)
 	q.key = appendSequenceKey(q.key[:0], kindAttempt, e.sequence)
-	q.value = appendAttempts(q.value[:0], attempts{begun: h.attempts.begun, lastError: reason})
+	q.value = appendAttempts(q.value[:0], attempts{begun: h.attempts.begun, lastError: a.Error})
 	if err := b.Set(q.key, q.value, nil); err != nil {
 		return storeError(err)
 	}
-	failures, err := q.failures(e)
+	history, err := q.history(e)
 	if err != nil {
 		return err
 	}
-	failures = jobqueue.AppendFailure(failures, jobqueue.Failure{At: at, Error: reason})
-	if err := b.Set(appendSequenceKey(nil, kindFailures, e.sequence), appendFailures(nil, failures), nil); err != nil {
+	history = jobqueue.AppendAttempt(history, a)
+	if err := b.Set(appendSequenceKey(nil, kindHistory, e.sequence), appendHistory(nil, history), nil); err != nil {
 		return storeError(err)
 	}
 	if err := b.Commit(pebble.NoSync); err != nil {
@@ -73,7 +81,7 @@ func (q *Queue) Retry(ctx context.Context, l jobqueue.Lease, visible time.Time, 
 	}
 	q.leaveHeap(r)
 	delete(q.held, r)
-	e.failed = true
+	e.told = true
 	e.where, e.at = hidden, visible.UnixNano()
 	q.hidden.push(&q.backlog, r)
 	q.change()
@@ -81,7 +89,7 @@ func (q *Queue) Retry(ctx context.Context, l jobqueue.Lease, visible time.Time, 
 }
 
 // Bury implements jobqueue.Driver.
-func (q *Queue) Bury(ctx context.Context, l jobqueue.Lease, at freshet.Timestamp, reason string) error {
+func (q *Queue) Bury(ctx context.Context, l jobqueue.Lease, a jobqueue.Attempt) error {
 	r, h, err := q.answered(ctx, l)
 	if err != nil {
 		return err
@@ -92,17 +100,17 @@ func (q *Queue) Bury(ctx context.Context, l jobqueue.Lease, at freshet.Timestamp
 	if err := q.deleteJob(b, r); err != nil {
 		return err
 	}
-	letter := jobqueue.DeadLetter{Job: h.job, Attempts: h.attempts.begun, Reason: reason, At: at}
+	letter := jobqueue.DeadLetter{Job: h.job, Attempts: h.attempts.begun, Reason: a.Error, At: a.At}
 	e := q.backlog.at(r)
 	if err := q.setLetter(b, &letter, e.superseded); err != nil {
 		return err
 	}
-	failures, err := q.failures(e)
+	history, err := q.history(e)
 	if err != nil {
 		return err
 	}
-	failures = jobqueue.AppendFailure(failures, jobqueue.Failure{At: at, Error: reason})
-	if err := b.Set(appendFailuresKey(nil, h.job.ID), appendFailures(nil, failures), nil); err != nil {
+	history = jobqueue.AppendAttempt(history, a)
+	if err := b.Set(appendHistoryKey(nil, h.job.ID), appendHistory(nil, history), nil); err != nil {
 		return storeError(err)
 	}
 	if err := b.Commit(pebble.NoSync); err != nil {
@@ -130,16 +138,16 @@ func (q *Queue) answered(ctx context.Context, l jobqueue.Lease) (ref, *hold, err
 	return r, h, nil
 }
 
-// failures are those of the attempts so far.
-func (q *Queue) failures(e *entry) ([]jobqueue.Failure, error) {
-	if !e.failed {
+// history is that of the attempts so far.
+func (q *Queue) history(e *entry) ([]jobqueue.Attempt, error) {
+	if !e.told {
 		return nil, nil
 	}
-	value, found, err := q.get(appendSequenceKey(nil, kindFailures, e.sequence))
+	value, found, err := q.get(appendSequenceKey(nil, kindHistory, e.sequence))
 	if err != nil || !found {
 		return nil, err
 	}
-	return decodeFailures(value)
+	return decodeHistory(value)
 }
 
 // deleteJob removes the records of a job. The job's own is written once in its life, unless it had a delay, so that a single
@@ -154,8 +162,8 @@ func (q *Queue) deleteJob(b *pebble.Batch, r ref) error {
 	if err := remove(q.key, nil); err != nil {
 		return storeError(err)
 	}
-	if e.failed {
-		q.key = appendSequenceKey(q.key[:0], kindFailures, e.sequence)
+	if e.told {
+		q.key = appendSequenceKey(q.key[:0], kindHistory, e.sequence)
 		if err := b.Delete(q.key, nil); err != nil {
 			return storeError(err)
 		}

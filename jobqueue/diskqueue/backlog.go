@@ -31,7 +31,7 @@ type entry struct {
 	slot       int32 // its place in the heap that holds it
 	where      place
 	begun      bool // there is an attempts record
-	failed     bool // there is a failures record
+	told       bool // there is a history record
 	delayed    bool // it has a NotBefore: its record may have been written more than once
 }
 

@@ -78,7 +78,7 @@ func BenchmarkLeaseAck(b *testing.B) {
 				leases, err := q.Lease(b.Context(), now, time.Minute, n)
 				must(b, err)
 				for _, l := range leases {
-					must(b, q.Ack(b.Context(), l))
+					must(b, q.Ack(b.Context(), l, jobqueue.Attempt{At: 1_741_003_200_000, Release: "r1"}, 10_000))
 				}
 				left, done = left-len(leases), done+len(leases)
 			}
@@ -100,7 +100,7 @@ func BenchmarkSteady(b *testing.B) {
 		must(b, q.Enqueue(b.Context(), 0, 1, freshet.Offset(total), jobs))
 		leases, err := q.Lease(b.Context(), now, time.Minute, 1)
 		must(b, err)
-		must(b, q.Ack(b.Context(), leases[0]))
+		must(b, q.Ack(b.Context(), leases[0], jobqueue.Attempt{At: 1_741_003_200_000, Release: "r1"}, 10_000))
 	}
 }
 

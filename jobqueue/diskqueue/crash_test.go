@@ -98,9 +98,9 @@ func (c *crasher) step() {
 		}
 		c.leases = append(c.leases, leases...)
 	case 5, 6:
-		c.answer(func(l jobqueue.Lease) error { return c.q.Ack(ctx, l) }, func(id freshet.JobID) { delete(c.state.attempts, id) })
+		c.answer(func(l jobqueue.Lease) error { return c.q.Ack(ctx, l, jobqueue.Attempt{At: 1}, 100) }, func(id freshet.JobID) { delete(c.state.attempts, id) })
 	case 7:
-		c.answer(func(l jobqueue.Lease) error { return c.q.Bury(ctx, l, 1, "dead") }, func(id freshet.JobID) {
+		c.answer(func(l jobqueue.Lease) error { return c.q.Bury(ctx, l, jobqueue.Attempt{At: 1, Error: "dead"}) }, func(id freshet.JobID) {
 			delete(c.state.attempts, id)
 			c.state.dead[id] = true
 		})

@@ -36,6 +36,7 @@ type Queue struct {
 
 	lanes    [freshet.Partitions]lane
 	sequence [classes]uint64 // of the job of the class that was added last
+	done     uint64          // the number of the job that was acknowledged last, of those that are kept
 	backlog  backlog
 	window   [classes][]loaded // the fresh jobs that are next
 	unread   [classes]ref      // the first fresh job that is not in window; 0 if all are
@@ -86,7 +87,7 @@ func New(db *disk.DB) (*Queue, error) {
 	for c := range q.sequence {
 		q.sequence[c] = uint64(c) << classShift
 	}
-	for _, load := range []func() error{q.loadLanes, q.loadJobs, q.loadAttempts, q.loadFailures, q.loadNewer, q.loadLetters} {
+	for _, load := range []func() error{q.loadLanes, q.loadJobs, q.loadAttempts, q.loadHistory, q.loadNewer, q.loadLetters, q.loadDone} {
 		if err := load(); err != nil {
 			return nil, freshet.Errorf("", "open the job queue: %w", err)
 		}
@@ -131,9 +132,9 @@ func (q *Queue) loadAttempts() error {
 	})
 }
 
-func (q *Queue) loadFailures() error {
-	return q.scanBesideJobs(kindFailures, func(e *entry, _ []byte) error {
-		e.failed = true
+func (q *Queue) loadHistory() error {
+	return q.scanBesideJobs(kindHistory, func(e *entry, _ []byte) error {
+		e.told = true
 		return nil
 	})
 }
@@ -225,7 +226,7 @@ func (q *Queue) Enqueue(ctx context.Context, partition freshet.Partition, epoch 
 		}
 		for i := range planned {
 			if planned[i].into == 0 {
-				q.admit(&planned[i].job, 0)
+				q.admit(&planned[i].job, 0, false)
 			}
 		}
 	}
@@ -281,10 +282,10 @@ func (q *Queue) write(partition freshet.Partition, next lane, jobs []addition) e
 	return storeError(b.Commit(pebble.NoSync))
 }
 
-// admit adds a job that was written under the next sequence to what is in memory.
-func (q *Queue) admit(j *freshet.Job, superseded freshet.Offset) {
+// admit adds a job that was written under the next sequence to what is in memory. told says that it has a history.
+func (q *Queue) admit(j *freshet.Job, superseded freshet.Offset, told bool) {
 	e := entryOf(j, nextOf(&q.sequence, j))
-	e.superseded = superseded
+	e.superseded, e.told = superseded, told
 	r := q.backlog.add(e, q.hash(subjectOf(j), j.Cause.Partition))
 	c := classOf(e.sequence)
 	switch {

@@ -14,12 +14,13 @@ import (
 
 // The second bytes of keys.
 const (
-	kindJob      = 'q' // after disk.PrefixJobs: a queued or leased job, by sequence
-	kindAttempt  = 'a' // after disk.PrefixJobs: the attempts of a job, by sequence
-	kindNewer    = 'n' // after disk.PrefixJobs: the first newer job of its subject that was acknowledged, by sequence
-	kindFailures = 'e' // after disk.PrefixJobs: the failures of a job, by sequence; after disk.PrefixDeadLetters: of a dead letter, by job id
-	kindLetter   = 'l' // after disk.PrefixDeadLetters: a dead letter, by job id
-	kindSubject  = 's' // after disk.PrefixDeadLetters: a dead letter's place, by subject
+	kindJob     = 'q' // after disk.PrefixJobs: a queued or leased job, by sequence
+	kindAttempt = 'a' // after disk.PrefixJobs: the attempts of a job, by sequence
+	kindNewer   = 'n' // after disk.PrefixJobs: the first newer job of its subject that was acknowledged, by sequence
+	kindHistory = 'e' // after disk.PrefixJobs: the history of a job, by sequence; after disk.PrefixDeadLetters: of a dead letter, by job id
+	kindDone    = 'd' // after disk.PrefixJobs: a job that is done, by number
+	kindLetter  = 'l' // after disk.PrefixDeadLetters: a dead letter, by job id
+	kindSubject = 's' // after disk.PrefixDeadLetters: a dead letter's place, by subject
 )
 
 const (
@@ -47,8 +48,8 @@ func appendLetterKey(dst []byte, id freshet.JobID) []byte {
 	return append(append(dst, disk.PrefixDeadLetters, kindLetter), id...)
 }
 
-func appendFailuresKey(dst []byte, id freshet.JobID) []byte {
-	return append(append(dst, disk.PrefixDeadLetters, kindFailures), id...)
+func appendHistoryKey(dst []byte, id freshet.JobID) []byte {
+	return append(append(dst, disk.PrefixDeadLetters, kindHistory), id...)
 }
 
 // appendSubjectKey is the place of a dead letter of s; without its last 8 bytes it is the prefix of all of s in partition.
@@ -208,28 +209,60 @@ func decodeLetter(value []byte) (jobqueue.DeadLetter, error) {
 	return l, err
 }
 
-// appendFailures is what is kept of failed attempts.
-func appendFailures(dst []byte, all []jobqueue.Failure) []byte {
-	dst = append(dst, failuresVersion)
+// historyVersion is 2 since attempts have a release.
+const historyVersion = 2
+
+// appendHistory is what is kept of attempts.
+func appendHistory(dst []byte, all []jobqueue.Attempt) []byte {
+	return appendAttemptList(append(dst, historyVersion), all)
+}
+
+func appendAttemptList(dst []byte, all []jobqueue.Attempt) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(all)))
-	for _, f := range all {
-		dst = binary.AppendVarint(dst, int64(f.At))
-		dst = record.AppendText(dst, f.Error)
+	for _, a := range all {
+		dst = binary.AppendVarint(dst, int64(a.At))
+		dst = record.AppendText(dst, a.Error)
+		dst = record.AppendText(dst, a.Release)
 	}
 	return dst
 }
 
-const failuresVersion = 1
-
-func decodeFailures(value []byte) ([]jobqueue.Failure, error) {
+func decodeHistory(value []byte) ([]jobqueue.Attempt, error) {
 	r := record.NewReader(string(value))
 	version := r.Byte()
-	var all []jobqueue.Failure
-	for range r.Count(2) {
-		all = append(all, jobqueue.Failure{At: freshet.Timestamp(r.Varint()), Error: r.Text()})
-	}
-	if version != failuresVersion || !r.Done() {
-		return nil, freshet.Errorf(freshet.Internal, "failures of a job: %.20x…: not readable as version %d", value, failuresVersion)
+	all := readAttemptList(&r, version)
+	if version < 1 || version > historyVersion || !r.Done() {
+		return nil, freshet.Errorf(freshet.Internal, "history of a job: %.20x…: not readable as version %d", value, historyVersion)
 	}
 	return all, nil
+}
+
+func readAttemptList(r *record.Reader, version byte) (all []jobqueue.Attempt) {
+	for range r.Count(2) {
+		a := jobqueue.Attempt{At: freshet.Timestamp(r.Varint()), Error: r.Text()}
+		if version > 1 {
+			a.Release = freshet.ReleaseID(r.Text())
+		}
+		all = append(all, a)
+	}
+	return all
+}
+
+// appendDone is a job that is done: how many attempts were begun, its history, and itself.
+func appendDone(dst []byte, begun int, history []jobqueue.Attempt, j *freshet.Job) []byte {
+	dst = binary.AppendUvarint(append(dst, historyVersion), uint64(begun))
+	return appendJob(appendAttemptList(dst, history), j)
+}
+
+func decodeDone(value []byte) (jobqueue.Info, error) {
+	r := record.NewReader(string(value))
+	version, begun := r.Byte(), r.Uvarint()
+	x := jobqueue.Info{Status: jobqueue.Done, Attempts: int(begun), History: readAttemptList(&r, version)}
+	if version != historyVersion || begun > 1<<31 || r.Bad() || len(x.History) == 0 {
+		return jobqueue.Info{}, freshet.Errorf(freshet.Internal, "done job of %d bytes: not readable as version %d", len(value), historyVersion)
+	}
+	x.EndedAt = x.History[len(x.History)-1].At
+	var err error
+	x.Job, err = decodeJobText(r.Rest())
+	return x, err
 }

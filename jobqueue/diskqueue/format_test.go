@@ -23,30 +23,33 @@ func TestGolden(t *testing.T) {
 	delayed.NotBefore, delayed.First, delayed.Priority = 1_741_003_202_123, 9100, freshet.HighPriority
 	lowered := goldenJob
 	lowered.Priority = freshet.LowPriority
-	failures := []jobqueue.Failure{{At: 1_741_003_201_000, Error: "no model"}}
+	history := []jobqueue.Attempt{{At: 1_741_003_201_000, Release: "r7", Error: "no model"}}
+	done := append(history, jobqueue.Attempt{At: 1_741_003_202_000, Release: "r8"})
 	letter := jobqueue.DeadLetter{Job: goldenJob, Attempts: 5, Reason: "no model", At: 1_741_003_201_000}
 	subject := jobqueue.Subject{Pipeline: "today", Entity: goldenJob.Entity}
 	for name, c := range map[string]struct {
 		got  []byte
 		want string
 	}{
-		"job key":               {appendSequenceKey(nil, kindJob, 258), "6a710000000000000102"},
-		"attempts key":          {appendSequenceKey(nil, kindAttempt, 258), "6a610000000000000102"},
-		"newer key":             {appendSequenceKey(nil, kindNewer, 258), "6a6e0000000000000102"},
-		"newer":                 {appendNewer(nil, 9121), "a147"},
-		"letter key":            {appendLetterKey(nil, "today-3-9120"), "786c746f6461792d332d39313230"},
-		"subject key":           {appendSubjectKey(nil, subject, goldenJob.Cause), "7873746f64617900017573657200017500ff3100010300000000000023a0"},
-		"emitted key":           {appendEmittedKey(nil, 3), "6f03"},
-		"emitted":               {appendEmitted(nil, lane{epoch: 2, emitted: 9121}), "02a147"},
-		"attempts":              {appendAttempts(nil, attempts{2, "no model"}), "026e6f206d6f64656c"},
-		"job":                   {appendJob(nil, &goldenJob), "010003a047f6d984beab6580d884beab6505746f646179047573657203750031026531"},
-		"job, own id":           {appendJob(nil, &own), "010103a047f6d984beab6580d884beab6505746f646179047573657203750031026531056f74686572"},
-		"job, delayed":          {appendJob(nil, &delayed), "010603a047f6d984beab6580d884beab6505746f64617904757365720375003102653196f984beab658c47"},
-		"job, low":              {appendJob(nil, &lowered), "010803a047f6d984beab6580d884beab6505746f646179047573657203750031026531"},
-		"failures":              {appendFailures(nil, failures), "0101d0e784beab65086e6f206d6f64656c"},
-		"failures key":          {appendSequenceKey(nil, kindFailures, 258), "6a650000000000000102"},
-		"letter's failures key": {appendFailuresKey(nil, "today-3-9120"), "7865746f6461792d332d39313230"},
-		"letter":                {appendLetter(nil, &letter), "0105d0e784beab65086e6f206d6f64656c010003a047f6d984beab6580d884beab6505746f646179047573657203750031026531"},
+		"job key":              {appendSequenceKey(nil, kindJob, 258), "6a710000000000000102"},
+		"attempts key":         {appendSequenceKey(nil, kindAttempt, 258), "6a610000000000000102"},
+		"newer key":            {appendSequenceKey(nil, kindNewer, 258), "6a6e0000000000000102"},
+		"newer":                {appendNewer(nil, 9121), "a147"},
+		"letter key":           {appendLetterKey(nil, "today-3-9120"), "786c746f6461792d332d39313230"},
+		"subject key":          {appendSubjectKey(nil, subject, goldenJob.Cause), "7873746f64617900017573657200017500ff3100010300000000000023a0"},
+		"emitted key":          {appendEmittedKey(nil, 3), "6f03"},
+		"emitted":              {appendEmitted(nil, lane{epoch: 2, emitted: 9121}), "02a147"},
+		"attempts":             {appendAttempts(nil, attempts{2, "no model"}), "026e6f206d6f64656c"},
+		"job":                  {appendJob(nil, &goldenJob), "010003a047f6d984beab6580d884beab6505746f646179047573657203750031026531"},
+		"job, own id":          {appendJob(nil, &own), "010103a047f6d984beab6580d884beab6505746f646179047573657203750031026531056f74686572"},
+		"job, delayed":         {appendJob(nil, &delayed), "010603a047f6d984beab6580d884beab6505746f64617904757365720375003102653196f984beab658c47"},
+		"job, low":             {appendJob(nil, &lowered), "010803a047f6d984beab6580d884beab6505746f646179047573657203750031026531"},
+		"history":              {appendHistory(nil, history), "0201d0e784beab65086e6f206d6f64656c027237"},
+		"history key":          {appendSequenceKey(nil, kindHistory, 258), "6a650000000000000102"},
+		"letter's history key": {appendHistoryKey(nil, "today-3-9120"), "7865746f6461792d332d39313230"},
+		"done key":             {appendDoneKey(nil, 258), "6a640000000000000102"},
+		"done":                 {appendDone(nil, 3, done, &goldenJob), "020302d0e784beab65086e6f206d6f64656c027237a0f784beab6500027238010003a047f6d984beab6580d884beab6505746f646179047573657203750031026531"},
+		"letter":               {appendLetter(nil, &letter), "0105d0e784beab65086e6f206d6f64656c010003a047f6d984beab6580d884beab6505746f646179047573657203750031026531"},
 	} {
 		if got := hex.EncodeToString(c.got); got != c.want {
 			t.Errorf("%s is\n%s, want\n%s", name, got, c.want)
@@ -63,7 +66,18 @@ func TestGolden(t *testing.T) {
 	if got, err := decodeAttempts(appendAttempts(nil, attempts{2, "no model"})); err != nil || got != (attempts{2, "no model"}) {
 		t.Errorf("read %+v (%v)", got, err)
 	}
-	if got, err := decodeFailures(appendFailures(nil, failures)); err != nil || !slices.Equal(got, failures) {
+	if got, err := decodeHistory(appendHistory(nil, history)); err != nil || !slices.Equal(got, history) {
+		t.Errorf("read %+v (%v)", got, err)
+	}
+	if got, err := decodeDone(appendDone(nil, 3, done, &goldenJob)); err != nil || !slices.Equal(got.History, done) || got.Job != goldenJob || got.Attempts != 3 || got.EndedAt != done[1].At {
+		t.Errorf("read %+v (%v)", got, err)
+	}
+	// Version 1, in which attempts had no release.
+	first, err := hex.DecodeString("0101d0e784beab65086e6f206d6f64656c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := decodeHistory(first); err != nil || !slices.Equal(got, []jobqueue.Attempt{{At: history[0].At, Error: "no model"}}) {
 		t.Errorf("read %+v (%v)", got, err)
 	}
 	p, l, err := decodeEmitted(appendEmittedKey(nil, 3), appendEmitted(nil, lane{2, 9121}))
@@ -103,7 +117,8 @@ func FuzzDecode(f *testing.F) {
 	f.Add(appendJob(nil, &goldenJob))
 	f.Add(appendLetter(nil, &jobqueue.DeadLetter{Job: goldenJob, Attempts: 1, Reason: "r", At: 1}))
 	f.Add(appendAttempts(nil, attempts{1, "e"}))
-	f.Add(appendFailures(nil, []jobqueue.Failure{{At: 1, Error: "e"}}))
+	f.Add(appendHistory(nil, []jobqueue.Attempt{{At: 1, Error: "e", Release: "r"}}))
+	f.Add(appendDone(nil, 1, []jobqueue.Attempt{{At: 1}}, &goldenJob))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if j, err := decodeJob(b); err == nil {
 			if again, err := decodeJob(appendJob(nil, &j)); err != nil || again != j {
@@ -120,8 +135,13 @@ func FuzzDecode(f *testing.F) {
 				t.Fatalf("%+v reads as %+v (%v)", a, again, err)
 			}
 		}
-		if x, err := decodeFailures(b); err == nil {
-			if again, err := decodeFailures(appendFailures(nil, x)); err != nil || !slices.Equal(again, x) {
+		if x, err := decodeHistory(b); err == nil {
+			if again, err := decodeHistory(appendHistory(nil, x)); err != nil || !slices.Equal(again, x) {
+				t.Fatalf("%+v reads as %+v (%v)", x, again, err)
+			}
+		}
+		if x, err := decodeDone(b); err == nil {
+			if again, err := decodeDone(appendDone(nil, x.Attempts, x.History, &x.Job)); err != nil || again.Job != x.Job || !slices.Equal(again.History, x.History) {
 				t.Fatalf("%+v reads as %+v (%v)", x, again, err)
 			}
 		}

@@ -77,6 +77,9 @@ func (q *Queue) Find(ctx context.Context, id freshet.JobID) (jobqueue.Info, erro
 	if info, found, err := l.letter(id); found || err != nil {
 		return info, err
 	}
+	if info, found, err := l.done(ctx, id); found || err != nil {
+		return info, err
+	}
 	var info jobqueue.Info
 	found := false
 	err = l.scan(ctx, 0, func(sequence uint64, value []byte) (bool, error) {
@@ -89,7 +92,7 @@ func (q *Queue) Find(ctx context.Context, id freshet.JobID) (jobqueue.Info, erro
 		return false, err
 	})
 	if err == nil && !found {
-		err = freshet.Errorf(freshet.NotFound, "job %s: none is outstanding or a dead letter", id)
+		err = freshet.Errorf(freshet.NotFound, "job %s: none is outstanding, a dead letter or among the last that are done", id)
 	}
 	return info, err
 }
@@ -141,7 +144,7 @@ func (l *look) info(sequence uint64, value []byte) (info jobqueue.Info, err erro
 		}
 		info.Attempts = a.begun
 	}
-	info.Failures, err = l.failures(appendSequenceKey(nil, kindFailures, sequence))
+	info.History, err = l.history(appendSequenceKey(nil, kindHistory, sequence))
 	return info, err
 }
 
@@ -156,16 +159,16 @@ func (l *look) letter(id freshet.JobID) (info jobqueue.Info, found bool, err err
 		return info, true, err
 	}
 	info = jobqueue.Info{Job: letter.Job, Status: jobqueue.Buried, Attempts: letter.Attempts, EndedAt: letter.At, Reason: letter.Reason}
-	info.Failures, err = l.failures(appendFailuresKey(nil, id))
+	info.History, err = l.history(appendHistoryKey(nil, id))
 	return info, true, err
 }
 
-func (l *look) failures(key []byte) ([]jobqueue.Failure, error) {
+func (l *look) history(key []byte) ([]jobqueue.Attempt, error) {
 	value, found, err := l.get(key)
 	if err != nil || !found {
 		return nil, err
 	}
-	return decodeFailures(value)
+	return decodeHistory(value)
 }
 
 func (l *look) get(key []byte) (value []byte, found bool, err error) { return getFrom(l.disk, key) }

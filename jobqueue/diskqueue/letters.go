@@ -146,7 +146,7 @@ func (q *Queue) Redrive(ctx context.Context, ids []freshet.JobID, at freshet.Tim
 	}
 	for i := range back {
 		q.forgetLetter(&back[i].job)
-		q.admit(&back[i].job, back[i].superseded)
+		q.admit(&back[i].job, back[i].superseded, back[i].history != nil)
 	}
 	q.change()
 	return len(back), nil
@@ -165,6 +165,7 @@ func (q *Queue) forgetLetter(j *freshet.Job) {
 type revived struct {
 	job        freshet.Job
 	superseded freshet.Offset
+	history    []byte // its record; nil if there is none
 }
 
 // revive replaces the dead letter of id by its job behind the last ones.
@@ -181,6 +182,11 @@ func (q *Queue) revive(b *pebble.Batch, id freshet.JobID, last *[classes]uint64,
 	if v.superseded != 0 {
 		if err := q.setNewer(b, sequence, v.superseded); err != nil {
 			return revived{}, false, err
+		}
+	}
+	if v.history != nil {
+		if err := b.Set(appendSequenceKey(nil, kindHistory, sequence), v.history, nil); err != nil {
+			return revived{}, false, storeError(err)
 		}
 	}
 	q.key = appendSequenceKey(q.key[:0], kindJob, sequence)
@@ -208,7 +214,10 @@ func (q *Queue) takeLetter(b *pebble.Batch, id freshet.JobID) (revived, bool, er
 	if v.superseded, err = decodeNewer(newer); err != nil {
 		return revived{}, false, err
 	}
-	for _, key := range [][]byte{placeKey, letterKey, appendFailuresKey(nil, id)} {
+	if v.history, _, err = q.get(appendHistoryKey(nil, id)); err != nil {
+		return revived{}, false, err
+	}
+	for _, key := range [][]byte{placeKey, letterKey, appendHistoryKey(nil, id)} {
 		if err := b.Delete(key, nil); err != nil {
 			return revived{}, false, storeError(err)
 		}

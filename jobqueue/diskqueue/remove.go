@@ -81,6 +81,9 @@ func (q *Queue) Erase(ctx context.Context, e freshet.Entity) (int, error) {
 	if err := q.removeJobs(jobs); err != nil {
 		return 0, err
 	}
+	if err := q.eraseDone(e); err != nil {
+		return 0, err
+	}
 	n, err := q.drop(letters, pebble.Sync)
 	return n + len(jobs), err
 }

@@ -28,6 +28,15 @@ type Features struct {
 	LeasesEndAtReopen bool
 }
 
+// kept is how many done jobs a driver keeps, made how an attempt ends that made its prediction, failed one that did not.
+const kept = 1000
+
+var made = jobqueue.Attempt{At: 1, Release: "r1"}
+
+func failed(at freshet.Timestamp, cause string) jobqueue.Attempt {
+	return jobqueue.Attempt{At: at, Release: "r1", Error: cause}
+}
+
 // Run runs the suite.
 func Run(t *testing.T, h Harness) {
 	for _, c := range []struct {
@@ -62,7 +71,9 @@ func Run(t *testing.T, h Harness) {
 		{"Priorities", testPriorities},
 		{"Debounce", testDebounce},
 		{"DebounceReopen", testDebounceReopen},
-		{"Failures", testFailures},
+		{"History", testHistory},
+		{"HistoryBounds", testHistoryBounds},
+		{"Done", testDone},
 		{"List", testList},
 		{"Drop", testDrop},
 		{"Erase", testErase},

@@ -56,17 +56,17 @@ func testVisibility(t *testing.T, s *suite) {
 	if second.Attempt != 2 || second.Token == first.Token {
 		t.Fatalf("second lease is %+v after %+v: want attempt 2 and a new token", second, first)
 	}
-	wantCode(t, d.Ack(t.Context(), first), freshet.PreconditionFailed)
-	must(t, d.Ack(t.Context(), second))
+	wantCode(t, d.Ack(t.Context(), first, made, kept), freshet.PreconditionFailed)
+	must(t, d.Ack(t.Context(), second, made, kept))
 	s.now = s.now.Add(time.Hour)
 	s.leaseOffsets(t, d, 1)
 }
 
 func testLateAnswers(t *testing.T, s *suite) {
 	answers := map[string]func(d jobqueue.Driver, l jobqueue.Lease) error{
-		"Ack":   func(d jobqueue.Driver, l jobqueue.Lease) error { return d.Ack(t.Context(), l) },
-		"Retry": func(d jobqueue.Driver, l jobqueue.Lease) error { return d.Retry(t.Context(), l, s.now, 1, "r") },
-		"Bury":  func(d jobqueue.Driver, l jobqueue.Lease) error { return d.Bury(t.Context(), l, 1, "b") },
+		"Ack":   func(d jobqueue.Driver, l jobqueue.Lease) error { return d.Ack(t.Context(), l, made, kept) },
+		"Retry": func(d jobqueue.Driver, l jobqueue.Lease) error { return d.Retry(t.Context(), l, s.now, failed(1, "r")) },
+		"Bury":  func(d jobqueue.Driver, l jobqueue.Lease) error { return d.Bury(t.Context(), l, failed(1, "b")) },
 	}
 	for name, answer := range answers {
 		d := s.open(t)
@@ -98,9 +98,9 @@ func testRetry(t *testing.T, s *suite) {
 	enqueue(t, d, subject(1), 1)
 	l := s.leaseOffsets(t, d, 1, 1)[0]
 	back := s.now.Add(3 * time.Second)
-	must(t, d.Retry(t.Context(), l, back, 1, "no model"))
+	must(t, d.Retry(t.Context(), l, back, failed(1, "no model")))
 	wantStats(t, d, 1, 0, 0)
-	wantCode(t, d.Ack(t.Context(), l), freshet.PreconditionFailed)
+	wantCode(t, d.Ack(t.Context(), l, made, kept), freshet.PreconditionFailed)
 	if next := d.NextVisible(); !next.Equal(back) {
 		t.Fatalf("next visible at %v, want %v", next, back)
 	}
@@ -116,7 +116,7 @@ func testRetry(t *testing.T, s *suite) {
 	if l.Attempt != 3 || l.LastError != "no model" {
 		t.Fatalf("lease %+v: want attempt 3, the last error still %q", l, "no model")
 	}
-	must(t, d.Retry(t.Context(), l, s.now, 1, "now"))
+	must(t, d.Retry(t.Context(), l, s.now, failed(1, "now")))
 	if l = s.leaseOffsets(t, d, 1, 1)[0]; l.LastError != "now" {
 		t.Fatalf("last error is %q, want %q", l.LastError, "now")
 	}
@@ -126,8 +126,8 @@ func testOrderOfRedelivery(t *testing.T, s *suite) {
 	d := s.open(t)
 	enqueue(t, d, subject(1), 1, 2, 3, 4)
 	l := s.leaseOffsets(t, d, 3, 1, 2, 3)
-	must(t, d.Retry(t.Context(), l[2], s.now.Add(time.Second), 1, ""))
-	must(t, d.Retry(t.Context(), l[0], s.now.Add(2*time.Second), 1, ""))
+	must(t, d.Retry(t.Context(), l[2], s.now.Add(time.Second), failed(1, "")))
+	must(t, d.Retry(t.Context(), l[0], s.now.Add(2*time.Second), failed(1, "")))
 	s.now = s.now.Add(2 * time.Second)
 	s.leaseOffsets(t, d, 9, 1, 3, 4)
 	s.now = l[1].Until
@@ -155,11 +155,11 @@ func testFields(t *testing.T, s *suite) {
 			t.Fatalf("leased %+v, want %+v", l.Job, want[i])
 		}
 		if i%2 == 0 {
-			must(t, d.Ack(t.Context(), l))
+			must(t, d.Ack(t.Context(), l, made, kept))
 			wantState(t, d, jobqueue.Subject{Pipeline: l.Job.Pipeline, Entity: l.Job.Entity}, 2000, jobqueue.Ended)
 			continue
 		}
-		must(t, d.Bury(t.Context(), l, 7, "r\x00/"))
+		must(t, d.Bury(t.Context(), l, failed(7, "r\x00/")))
 		wantState(t, d, jobqueue.Subject{Pipeline: l.Job.Pipeline, Entity: l.Job.Entity}, 2000, jobqueue.Dead)
 	}
 	letters, err := d.DeadLetters(t.Context(), "", 100)
@@ -188,20 +188,20 @@ func testStats(t *testing.T, s *suite) {
 	l := s.lease(t, d, 3)
 	wantStats(t, d, 1, 3, 0)
 	wantOldest(1)
-	must(t, d.Ack(t.Context(), l[1]))
+	must(t, d.Ack(t.Context(), l[1], made, kept))
 	wantOldest(1)
-	must(t, d.Ack(t.Context(), l[0]))
+	must(t, d.Ack(t.Context(), l[0], made, kept))
 	wantStats(t, d, 1, 1, 0)
 	wantOldest(3)
-	must(t, d.Retry(t.Context(), l[2], s.now.Add(time.Second), 1, ""))
+	must(t, d.Retry(t.Context(), l[2], s.now.Add(time.Second), failed(1, "")))
 	wantStats(t, d, 2, 0, 0)
 	wantOldest(3)
 	s.now = s.now.Add(time.Second)
 	l = s.leaseOffsets(t, d, 2, 3, 4)
-	must(t, d.Bury(t.Context(), l[0], 1, ""))
+	must(t, d.Bury(t.Context(), l[0], failed(1, "")))
 	wantStats(t, d, 0, 1, 1)
 	wantOldest(4)
-	must(t, d.Ack(t.Context(), l[1]))
+	must(t, d.Ack(t.Context(), l[1], made, kept))
 	if got := d.Stats(); got != (jobqueue.Stats{Dead: 1}) {
 		t.Fatalf("all ended: %+v", got)
 	}
@@ -224,10 +224,10 @@ func testChanged(t *testing.T, s *suite) {
 	changes("Enqueue of nothing", true, func() { must(t, d.Enqueue(t.Context(), 3, 1, 9, nil)) })
 	var l []jobqueue.Lease
 	changes("Lease", false, func() { l = s.lease(t, d, 3) })
-	changes("Ack", true, func() { must(t, d.Ack(t.Context(), l[0])) })
-	changes("a second Ack", false, func() { wantCode(t, d.Ack(t.Context(), l[0]), freshet.PreconditionFailed) })
-	changes("Retry", true, func() { must(t, d.Retry(t.Context(), l[1], s.now, 1, "")) })
-	changes("Bury", true, func() { must(t, d.Bury(t.Context(), l[2], 1, "")) })
+	changes("Ack", true, func() { must(t, d.Ack(t.Context(), l[0], made, kept)) })
+	changes("a second Ack", false, func() { wantCode(t, d.Ack(t.Context(), l[0], made, kept), freshet.PreconditionFailed) })
+	changes("Retry", true, func() { must(t, d.Retry(t.Context(), l[1], s.now, failed(1, ""))) })
+	changes("Bury", true, func() { must(t, d.Bury(t.Context(), l[2], failed(1, ""))) })
 	changes("Redrive", true, func() {
 		_, err := d.Redrive(t.Context(), []freshet.JobID{l[2].Job.ID}, 0)
 		must(t, err)
@@ -258,7 +258,7 @@ func testBatches(t *testing.T, s *suite) {
 			if seen++; l.Job != jobs[seen-1] {
 				t.Fatalf("leased %+v, want %+v", l.Job, jobs[seen-1])
 			}
-			must(t, d.Ack(t.Context(), l))
+			must(t, d.Ack(t.Context(), l, made, kept))
 		}
 	}
 	if l := s.lease(t, d, 1<<20); len(l) != 1 || l[0].Job != makeJob(subject(2), 1) {
@@ -304,10 +304,10 @@ func testConcurrency(t *testing.T, s *suite) {
 						continue // the worker dies
 					}
 					if l.Attempt < 3 && (i+w)%5 == 0 {
-						_ = d.Retry(t.Context(), l, at.Add(visible), 1, "again") // late is well possible
+						_ = d.Retry(t.Context(), l, at.Add(visible), failed(1, "again")) // late is well possible
 						continue
 					}
-					if d.Ack(t.Context(), l) == nil {
+					if d.Ack(t.Context(), l, made, kept) == nil {
 						mu.Lock()
 						acked[l.Job.ID]++
 						mu.Unlock()
@@ -363,9 +363,9 @@ func calls(d jobqueue.Driver, l jobqueue.Lease) map[string]func(context.Context)
 			_, err := d.Lease(ctx, time.Unix(0, 0), visible, 1)
 			return err
 		},
-		"Ack":   func(ctx context.Context) error { return d.Ack(ctx, l) },
-		"Retry": func(ctx context.Context) error { return d.Retry(ctx, l, time.Unix(0, 0), 1, "") },
-		"Bury":  func(ctx context.Context) error { return d.Bury(ctx, l, 0, "") },
+		"Ack":   func(ctx context.Context) error { return d.Ack(ctx, l, made, kept) },
+		"Retry": func(ctx context.Context) error { return d.Retry(ctx, l, time.Unix(0, 0), failed(1, "")) },
+		"Bury":  func(ctx context.Context) error { return d.Bury(ctx, l, failed(0, "")) },
 		"StateOf": func(ctx context.Context) error {
 			_, err := d.StateOf(ctx, subject(1), 1)
 			return err

@@ -14,13 +14,13 @@ func testBury(t *testing.T, s *suite) {
 	d := s.open(t)
 	enqueue(t, d, subject(1), 1)
 	l := s.leaseOffsets(t, d, 1, 1)[0]
-	must(t, d.Retry(t.Context(), l, s.now, 1, "first"))
+	must(t, d.Retry(t.Context(), l, s.now, failed(1, "first")))
 	l = s.leaseOffsets(t, d, 1, 1)[0]
-	must(t, d.Bury(t.Context(), l, 42, "second"))
+	must(t, d.Bury(t.Context(), l, failed(42, "second")))
 	wantStats(t, d, 0, 0, 1)
 	s.now = s.now.Add(time.Hour)
 	s.leaseOffsets(t, d, 1)
-	wantCode(t, d.Ack(t.Context(), l), freshet.PreconditionFailed)
+	wantCode(t, d.Ack(t.Context(), l, made, kept), freshet.PreconditionFailed)
 	letters, err := d.DeadLetters(t.Context(), "", 10)
 	must(t, err)
 	want := jobqueue.DeadLetter{Job: makeJob(subject(1), 1), Attempts: 2, Reason: "second", At: 42}
@@ -33,7 +33,7 @@ func testBury(t *testing.T, s *suite) {
 func (s *suite) buryAll(t *testing.T, d jobqueue.Driver) {
 	t.Helper()
 	for _, l := range s.lease(t, d, 1000) {
-		must(t, d.Bury(t.Context(), l, 1, "dead"))
+		must(t, d.Bury(t.Context(), l, failed(1, "dead")))
 	}
 }
 
@@ -91,12 +91,12 @@ func testRedrive(t *testing.T, s *suite) {
 	if l[1].Attempt != 1 || l[1].LastError != "" || l[1].Job != makeJob(sub, 3) {
 		t.Fatalf("redriven job is leased as %+v, want its first attempt", l[1])
 	}
-	must(t, d.Ack(t.Context(), l[2]))
+	must(t, d.Ack(t.Context(), l[2], made, kept))
 	wantState(t, d, sub, 1, jobqueue.Ended)
 	wantState(t, d, sub, 2, jobqueue.Dead)
-	must(t, d.Ack(t.Context(), l[1]))
+	must(t, d.Ack(t.Context(), l[1], made, kept))
 	wantState(t, d, sub, 3, jobqueue.Ended)
-	must(t, d.Bury(t.Context(), l[0], 1, ""))
+	must(t, d.Bury(t.Context(), l[0], failed(1, "")))
 	wantState(t, d, sub, 4, jobqueue.Dead)
 	n, err = d.Redrive(t.Context(), nil, 0)
 	must(t, err)
@@ -119,7 +119,7 @@ func testEmitted(t *testing.T, s *suite) {
 	must(t, d.Enqueue(t.Context(), p, 1, 5, []freshet.Job{makeJob(sub, 2), makeJob(sub, 4)}))
 	wantEmitted(5)
 	for _, l := range s.leaseOffsets(t, d, 9, 2, 4) {
-		must(t, d.Ack(t.Context(), l))
+		must(t, d.Ack(t.Context(), l, made, kept))
 	}
 	// A replay in other batches: all of it is known.
 	must(t, d.Enqueue(t.Context(), p, 1, 3, []freshet.Job{makeJob(sub, 2)}))
@@ -177,14 +177,14 @@ func testStateOf(t *testing.T, s *suite) {
 	wantState(t, d, sub, 100, jobqueue.Pending)
 	l := s.leaseOffsets(t, d, 3, 10, 20, 30)
 	wantState(t, d, sub, 10, jobqueue.Pending)
-	must(t, d.Ack(t.Context(), l[1]))
+	must(t, d.Ack(t.Context(), l[1], made, kept))
 	wantState(t, d, sub, 20, jobqueue.Pending)
-	must(t, d.Ack(t.Context(), l[0]))
+	must(t, d.Ack(t.Context(), l[0], made, kept))
 	wantState(t, d, sub, 29, jobqueue.Ended)
 	wantState(t, d, sub, 30, jobqueue.Pending)
-	must(t, d.Retry(t.Context(), l[2], s.now, 1, ""))
+	must(t, d.Retry(t.Context(), l[2], s.now, failed(1, "")))
 	wantState(t, d, sub, 30, jobqueue.Pending)
-	must(t, d.Bury(t.Context(), s.leaseOffsets(t, d, 1, 30)[0], 1, ""))
+	must(t, d.Bury(t.Context(), s.leaseOffsets(t, d, 1, 30)[0], failed(1, "")))
 	wantState(t, d, sub, 29, jobqueue.Ended)
 	wantState(t, d, sub, 30, jobqueue.Dead)
 	wantState(t, d, sub, 100, jobqueue.Dead)
@@ -200,10 +200,10 @@ func testStateOfSuperseded(t *testing.T, s *suite) {
 			l := s.leaseOffsets(t, d, 9, 10, 20, 30, 40)
 			for _, i := range order {
 				if i%2 == 0 {
-					must(t, d.Bury(t.Context(), l[i], 1, ""))
+					must(t, d.Bury(t.Context(), l[i], failed(1, "")))
 					continue
 				}
-				must(t, d.Ack(t.Context(), l[i]))
+				must(t, d.Ack(t.Context(), l[i], made, kept))
 			}
 			for through, want := range map[freshet.Offset]jobqueue.State{
 				9: jobqueue.Ended, 10: jobqueue.Dead, 19: jobqueue.Dead, 20: jobqueue.Ended, 29: jobqueue.Ended,
@@ -244,15 +244,15 @@ func testReopen(t *testing.T, s *suite) {
 	sub := subject(1)
 	enqueue(t, d, sub, 1, 2, 3, 4, 5, 6)
 	l := s.leaseOffsets(t, d, 5, 1, 2, 3, 4, 5)
-	must(t, d.Ack(t.Context(), l[0]))
-	must(t, d.Bury(t.Context(), l[1], 7, "dead"))
-	must(t, d.Retry(t.Context(), l[2], s.now, 1, "again"))
-	must(t, d.Ack(t.Context(), l[4]))
+	must(t, d.Ack(t.Context(), l[0], made, kept))
+	must(t, d.Bury(t.Context(), l[1], failed(7, "dead")))
+	must(t, d.Retry(t.Context(), l[2], s.now, failed(1, "again")))
+	must(t, d.Ack(t.Context(), l[4], made, kept))
 	d = s.Reopen(t, d)
 	t.Cleanup(func() { must(t, d.Close()) })
 	if s.Features.LeasesEndAtReopen {
 		wantStats(t, d, 3, 0, 1)
-		wantCode(t, d.Ack(t.Context(), l[3]), freshet.PreconditionFailed)
+		wantCode(t, d.Ack(t.Context(), l[3], made, kept), freshet.PreconditionFailed)
 	}
 	s.now = l[3].Until
 	again := s.leaseOffsets(t, d, 9, 3, 4, 6)
@@ -264,7 +264,7 @@ func testReopen(t *testing.T, s *suite) {
 	if want := makeJob(sub, 3); again[0].Job != want {
 		t.Fatalf("leased %+v, want %+v", again[0].Job, want)
 	}
-	wantCode(t, d.Ack(t.Context(), l[3]), freshet.PreconditionFailed)
+	wantCode(t, d.Ack(t.Context(), l[3], made, kept), freshet.PreconditionFailed)
 	wantState(t, d, sub, 1, jobqueue.Ended)
 	wantState(t, d, sub, 2, jobqueue.Dead)
 	wantState(t, d, sub, 3, jobqueue.Pending)
@@ -274,7 +274,7 @@ func testReopen(t *testing.T, s *suite) {
 		t.Fatalf("dead letters %+v, want %+v", letters, want)
 	}
 	for _, l := range again {
-		must(t, d.Ack(t.Context(), l))
+		must(t, d.Ack(t.Context(), l, made, kept))
 	}
 	wantState(t, d, sub, 6, jobqueue.Ended)
 	enqueue(t, d, sub, 6, 7)

@@ -3,6 +3,7 @@ package jobqueuetest
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,8 +28,8 @@ func testPriorities(t *testing.T, s *suite) {
 		d = reopened
 	}
 	l := s.leaseOffsets(t, d, 3, 3, 5, 2)
-	must(t, d.Retry(t.Context(), l[0], s.now, 1, "again"))
-	must(t, d.Retry(t.Context(), l[2], s.now, 1, "again"))
+	must(t, d.Retry(t.Context(), l[0], s.now, failed(1, "again")))
+	must(t, d.Retry(t.Context(), l[2], s.now, failed(1, "again")))
 	again := s.leaseOffsets(t, d, 9, 3, 2, 4, 1)
 	if again[0].Job != jobs[2] {
 		t.Errorf("leased %+v, want %+v", again[0].Job, jobs[2])
@@ -71,12 +72,12 @@ func testDebounce(t *testing.T, s *suite) {
 	}
 	// From here on a new job begins.
 	must(t, d.Enqueue(t.Context(), p, 1, 5, []freshet.Job{s.delayed(sub, 5, 2*time.Second)}))
-	must(t, d.Ack(t.Context(), l[0]))
+	must(t, d.Ack(t.Context(), l[0], made, kept))
 	wantState(t, d, sub, 4, jobqueue.Ended)
 	wantState(t, d, sub, 5, jobqueue.Pending)
 	s.now = s.now.Add(2 * time.Second)
 	l = s.leaseOffsets(t, d, 9, 5)
-	must(t, d.Bury(t.Context(), l[0], 1, "dead"))
+	must(t, d.Bury(t.Context(), l[0], failed(1, "dead")))
 	wantState(t, d, sub, 4, jobqueue.Ended)
 	wantState(t, d, sub, 5, jobqueue.Dead)
 	// What comes back is not delayed once more, and nothing takes its place.
@@ -112,42 +113,126 @@ func testDebounceReopen(t *testing.T, s *suite) {
 		t.Errorf("it stands for the events from %d on, want 1", l[2].Job.First)
 	}
 	for _, x := range l {
-		must(t, d.Ack(t.Context(), x))
+		must(t, d.Ack(t.Context(), x, made, kept))
 	}
 	d = s.Reopen(t, d)
 	s.leaseOffsets(t, d, 9)
 	wantState(t, d, sub, 5, jobqueue.Ended)
 }
 
-// testFailures: the error of each attempt is kept, also in a dead letter.
-func testFailures(t *testing.T, s *suite) {
+// testHistory: each attempt is kept with its error and release, through the dead letter and what it is redriven to, to the job that is done.
+func testHistory(t *testing.T, s *suite) {
 	d := s.open(t)
 	sub := subject(1)
 	enqueue(t, d, sub, 1)
 	id := makeJob(sub, 1).ID
+	var want []jobqueue.Attempt
 	for i := range 3 {
-		l := s.leaseOffsets(t, d, 1, 1)
-		must(t, d.Retry(t.Context(), l[0], s.now, freshet.Timestamp(i+1), fmt.Sprintf("error %d", i+1)))
+		want = append(want, failed(freshet.Timestamp(i+1), fmt.Sprintf("error %d", i+1)))
+		must(t, d.Retry(t.Context(), s.leaseOffsets(t, d, 1, 1)[0], s.now, want[i]))
 	}
-	want := []jobqueue.Failure{{At: 1, Error: "error 1"}, {At: 2, Error: "error 2"}, {At: 3, Error: "error 3"}}
-	x, err := d.Find(t.Context(), id)
-	must(t, err)
-	if x.Status != jobqueue.Queued || x.Attempts != 3 || !slices.Equal(x.Failures, want) {
-		t.Fatalf("%+v, want %+v", x, want)
+	find := func(status jobqueue.Status, attempts int) jobqueue.Info {
+		t.Helper()
+		x, err := d.Find(t.Context(), id)
+		must(t, err)
+		if x.Status != status || x.Attempts != attempts || !slices.Equal(x.History, want) {
+			t.Fatalf("%+v; want %s after %d attempts and %+v", x, status, attempts, want)
+		}
+		return x
 	}
+	find(jobqueue.Queued, 3)
 	l := s.leaseOffsets(t, d, 1, 1)
-	if x, err = d.Find(t.Context(), id); err != nil || x.Status != jobqueue.Leased || x.Attempts != 4 {
-		t.Fatalf("%+v, %v", x, err)
+	find(jobqueue.Leased, 4)
+	want = append(want, failed(4, "the end"))
+	must(t, d.Bury(t.Context(), l[0], want[3]))
+	if x := find(jobqueue.Buried, 4); x.Reason != "the end" || x.EndedAt != 4 {
+		t.Fatalf("%+v", x)
 	}
-	must(t, d.Bury(t.Context(), l[0], 4, "the end"))
-	x, err = d.Find(t.Context(), id)
-	must(t, err)
-	want = append(want, jobqueue.Failure{At: 4, Error: "the end"})
-	if x.Status != jobqueue.Buried || x.Attempts != 4 || x.Reason != "the end" || x.EndedAt != 4 || !slices.Equal(x.Failures, want) {
-		t.Fatalf("%+v, want %+v", x, want)
+	if n, err := d.Redrive(t.Context(), []freshet.JobID{id}, 0); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	find(jobqueue.Queued, 0)
+	if s.Reopen != nil {
+		reopened := s.Reopen(t, d)
+		t.Cleanup(func() { must(t, reopened.Close()) })
+		d = reopened
+	}
+	l = s.leaseOffsets(t, d, 1, 1)
+	want = append(want, jobqueue.Attempt{At: 9, Release: "r2"})
+	must(t, d.Ack(t.Context(), l[0], want[4], kept))
+	if x := find(jobqueue.Done, 1); x.EndedAt != 9 || !x.Until.IsZero() {
+		t.Fatalf("%+v", x)
 	}
 	if _, err := d.Find(t.Context(), "nothing-1-1"); freshet.CodeOf(err) != freshet.NotFound {
 		t.Errorf("no such job: %v", err)
+	}
+}
+
+// testHistoryBounds: of many attempts the latest are kept, of long errors the beginning.
+func testHistoryBounds(t *testing.T, s *suite) {
+	d := s.open(t)
+	sub := subject(1)
+	enqueue(t, d, sub, 1)
+	for i := range jobqueue.MaxHistory + 3 {
+		must(t, d.Retry(t.Context(), s.leaseOffsets(t, d, 1, 1)[0], s.now, failed(freshet.Timestamp(i), strings.Repeat("é", 2000))))
+	}
+	x, err := d.Find(t.Context(), makeJob(sub, 1).ID)
+	must(t, err)
+	if len(x.History) != jobqueue.MaxHistory || x.History[0].At != 3 || x.History[0].Error != strings.Repeat("é", 256) {
+		t.Errorf("%d attempts from %+v", len(x.History), x.History[0])
+	}
+}
+
+// testDone: the jobs that are done are kept, the last one first, over a reopening.
+func testDone(t *testing.T, s *suite) {
+	d := s.open(t)
+	one, other := subject(1), subject(2)
+	enqueue(t, d, one, 1, 2, 3, 4)
+	enqueue(t, d, other, 5)
+	for _, l := range s.leaseOffsets(t, d, 9, 1, 2, 3, 4, 5) {
+		keep := kept
+		if l.Job.Cause.Offset == 4 {
+			keep = 0
+		}
+		must(t, d.Ack(t.Context(), l, jobqueue.Attempt{At: freshet.Timestamp(l.Job.Cause.Offset), Release: "r1"}, keep))
+	}
+	pages := func(want ...freshet.Offset) {
+		t.Helper()
+		var got []freshet.Offset
+		for after, n := "", 0; n < 9; n++ {
+			some, next, err := d.Done(t.Context(), after, 2)
+			must(t, err)
+			for _, x := range some {
+				at := freshet.Timestamp(x.Job.Cause.Offset)
+				if x.Status != jobqueue.Done || x.Attempts != 1 || x.EndedAt != at || !slices.Equal(x.History, []jobqueue.Attempt{{At: at, Release: "r1"}}) {
+					t.Errorf("%+v", x)
+				}
+				got = append(got, x.Job.Cause.Offset)
+			}
+			if after = next; next == "" {
+				break
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("done %v, want %v", got, want)
+		}
+	}
+	pages(5, 3, 2, 1)
+	if s.Reopen != nil {
+		reopened := s.Reopen(t, d)
+		t.Cleanup(func() { must(t, reopened.Close()) })
+		d = reopened
+		pages(5, 3, 2, 1)
+	}
+	enqueue(t, d, other, 6)
+	must(t, d.Ack(t.Context(), s.leaseOffsets(t, d, 9, 6)[0], jobqueue.Attempt{At: 6, Release: "r1"}, kept))
+	pages(6, 5, 3, 2, 1)
+	if n, err := d.Erase(t.Context(), one.Entity); n != 0 || err != nil {
+		t.Fatal(n, err)
+	}
+	pages(6, 5)
+	if _, _, err := d.Done(t.Context(), "no place!", 2); freshet.CodeOf(err) != freshet.InvalidArgument {
+		t.Errorf("a place that is none: %v", err)
 	}
 }
 
@@ -189,7 +274,7 @@ func testDrop(t *testing.T, s *suite) {
 	sub := subject(1)
 	enqueue(t, d, sub, 1, 2)
 	for _, l := range s.lease(t, d, 2) {
-		must(t, d.Bury(t.Context(), l, 1, "dead"))
+		must(t, d.Bury(t.Context(), l, failed(1, "dead")))
 	}
 	wantState(t, d, sub, 2, jobqueue.Dead)
 	id := makeJob(sub, 2).ID
@@ -214,12 +299,12 @@ func testErase(t *testing.T, s *suite) {
 	must(t, d.Enqueue(t.Context(), partitionOf(gone), 1, 5, []freshet.Job{s.delayed(gone, 5, time.Minute)}))
 	enqueue(t, d, stays, 1, 2)
 	l := s.leaseOffsets(t, d, 3, 1, 2, 3)
-	must(t, d.Bury(t.Context(), l[0], 1, "dead"))
-	must(t, d.Retry(t.Context(), l[1], s.now.Add(time.Second), 1, "again"))
+	must(t, d.Bury(t.Context(), l[0], failed(1, "dead")))
+	must(t, d.Retry(t.Context(), l[1], s.now.Add(time.Second), failed(1, "again")))
 	if n, err := d.Erase(t.Context(), gone.Entity); n != 5 || err != nil {
 		t.Fatalf("erased %d, %v; want 5", n, err)
 	}
-	if err := d.Ack(t.Context(), l[2]); freshet.CodeOf(err) != freshet.PreconditionFailed {
+	if err := d.Ack(t.Context(), l[2], made, kept); freshet.CodeOf(err) != freshet.PreconditionFailed {
 		t.Errorf("acknowledged after that: %v", err)
 	}
 	if s.Reopen != nil {

@@ -29,14 +29,16 @@ func testTwin(t *testing.T, s *suite) {
 				w.now = w.now.Add(time.Duration(rapid.IntRange(0, 12).Draw(r, "seconds")) * time.Second)
 			},
 			"ack": func(r *rapid.T) {
-				w.answer(r, func(d jobqueue.Driver, l jobqueue.Lease) error { return d.Ack(t.Context(), l) })
+				w.answer(r, func(d jobqueue.Driver, l jobqueue.Lease) error { return d.Ack(t.Context(), l, made, kept) })
 			},
 			"retry": func(r *rapid.T) {
 				at := w.now.Add(time.Duration(rapid.IntRange(-1, 5).Draw(r, "seconds")) * time.Second)
-				w.answer(r, func(d jobqueue.Driver, l jobqueue.Lease) error { return d.Retry(t.Context(), l, at, 1, at.String()) })
+				w.answer(r, func(d jobqueue.Driver, l jobqueue.Lease) error {
+					return d.Retry(t.Context(), l, at, failed(1, at.String()))
+				})
 			},
 			"bury": func(r *rapid.T) {
-				w.answer(r, func(d jobqueue.Driver, l jobqueue.Lease) error { return d.Bury(t.Context(), l, 1, "dead") })
+				w.answer(r, func(d jobqueue.Driver, l jobqueue.Lease) error { return d.Bury(t.Context(), l, failed(1, "dead")) })
 			},
 			"redrive": w.redrive,
 			"drop":    w.drop,
@@ -204,6 +206,9 @@ func (w *twins) jobs(r *rapid.T, d jobqueue.Driver) string {
 				break
 			}
 		}
+		done, _, err := d.Done(r.Context(), "", kept)
+		must(r, err)
+		text += fmt.Sprintf("%+v\n", done)
 		slices.SortFunc(all, func(a, b jobqueue.Info) int { return strings.Compare(string(a.Job.ID), string(b.Job.ID)) })
 		for _, x := range all {
 			text += fmt.Sprintf("%+v\n", x)

@@ -17,7 +17,7 @@ type job struct {
 	token      uint64
 	at         time.Time // when it becomes visible, while it is hidden
 	lastError  string
-	failures   []jobqueue.Failure
+	history    []jobqueue.Attempt
 	superseded freshet.Offset // the first newer job of the same subject that was acknowledged; 0 if none was
 	reason     string         // of a dead letter
 	buriedAt   freshet.Timestamp

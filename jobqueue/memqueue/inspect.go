@@ -52,8 +52,40 @@ func (q *Queue) Erase(ctx context.Context, e freshet.Entity) (int, error) {
 			n++
 		}
 	}
+	for i := range q.done { // their places stay: pages are counted by them
+		if q.done[i].Job.Entity == e {
+			q.done[i] = jobqueue.Info{}
+		}
+	}
 	q.change()
 	return n, nil
+}
+
+// Done implements jobqueue.Driver: a place is the number of a job, counted from the first that was ever kept.
+func (q *Queue) Done(ctx context.Context, from string, limit int) (jobs []jobqueue.Info, next string, err error) {
+	if err := q.enter(ctx); err != nil {
+		return nil, "", err
+	}
+	defer q.mu.Unlock()
+	before := q.ended + 1
+	if from != "" {
+		if before, err = strconv.ParseUint(from, 36, 64); err != nil {
+			return nil, "", freshet.FieldErrorf(freshet.InvalidArgument, "after", "after: %.80q is no place among the jobs; take it from next of the page before", from)
+		}
+	}
+	last := before
+	for i, x := range slices.Backward(q.done) {
+		number := q.ended - uint64(len(q.done)-1-i)
+		if x.Job.ID == "" || number >= before {
+			continue
+		}
+		if len(jobs) == limit {
+			return jobs, strconv.FormatUint(last, 36), nil
+		}
+		x.History = slices.Clone(x.History)
+		jobs, last = append(jobs, x), number
+	}
+	return jobs, "", nil
 }
 
 // List implements jobqueue.Driver.
@@ -105,12 +137,17 @@ func (q *Queue) Find(ctx context.Context, id freshet.JobID) (jobqueue.Info, erro
 	if j := q.jobs[id]; j != nil {
 		return q.info(j), nil
 	}
-	return jobqueue.Info{}, freshet.Errorf(freshet.NotFound, "job %s: none is outstanding or a dead letter", id)
+	for _, x := range slices.Backward(q.done) {
+		if x.Job.ID == id {
+			return x, nil
+		}
+	}
+	return jobqueue.Info{}, freshet.Errorf(freshet.NotFound, "job %s: none is outstanding, a dead letter or among the last that are done", id)
 }
 
 // info is what is known of an outstanding job.
 func (q *Queue) info(j *job) jobqueue.Info {
-	x := jobqueue.Info{Job: j.Job, Status: jobqueue.Queued, Attempts: j.attempt, Failures: slices.Clone(j.failures)}
+	x := jobqueue.Info{Job: j.Job, Status: jobqueue.Queued, Attempts: j.attempt, History: slices.Clone(j.history)}
 	if j.leased {
 		x.Status = jobqueue.Leased
 	}

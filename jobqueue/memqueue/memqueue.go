@@ -26,7 +26,9 @@ type Queue struct {
 	leased   int
 	sequence uint64
 	token    uint64
-	changed  chan struct{} // nil until somebody asks for it
+	done     []jobqueue.Info // the last one at the end
+	ended    uint64          // how many there ever were in done
+	changed  chan struct{}   // nil until somebody asks for it
 }
 
 // lane is what is remembered of a partition.
@@ -173,12 +175,20 @@ func (q *Queue) NextVisible() time.Time {
 }
 
 // Ack implements jobqueue.Driver.
-func (q *Queue) Ack(ctx context.Context, l jobqueue.Lease) error {
+func (q *Queue) Ack(ctx context.Context, l jobqueue.Lease, a jobqueue.Attempt, keep int) error {
 	j, err := q.answer(ctx, l)
 	if err != nil {
 		return err
 	}
 	defer q.mu.Unlock()
+	if keep > 0 {
+		x := q.info(j)
+		x.Status, x.Until, x.EndedAt = jobqueue.Done, time.Time{}, a.At
+		x.History = jobqueue.AppendAttempt(x.History, a)
+		q.done = append(q.done, x)
+		q.done = q.done[max(0, len(q.done)-keep):]
+		q.ended++
+	}
 	q.end(j)
 	q.unlist(j)
 	for _, older := range q.subjects[subjectOf(j)] {
@@ -193,7 +203,7 @@ func (q *Queue) Ack(ctx context.Context, l jobqueue.Lease) error {
 }
 
 // Retry implements jobqueue.Driver.
-func (q *Queue) Retry(ctx context.Context, l jobqueue.Lease, visible time.Time, at freshet.Timestamp, reason string) error {
+func (q *Queue) Retry(ctx context.Context, l jobqueue.Lease, visible time.Time, a jobqueue.Attempt) error {
 	j, err := q.answer(ctx, l)
 	if err != nil {
 		return err
@@ -201,22 +211,22 @@ func (q *Queue) Retry(ctx context.Context, l jobqueue.Lease, visible time.Time, 
 	defer q.mu.Unlock()
 	j.heap.remove(j)
 	q.leased--
-	j.leased, j.token, j.at, j.lastError = false, 0, visible, reason
-	j.failures = jobqueue.AppendFailure(j.failures, jobqueue.Failure{At: at, Error: reason})
+	j.leased, j.token, j.at, j.lastError = false, 0, visible, a.Error
+	j.history = jobqueue.AppendAttempt(j.history, a)
 	q.hidden.push(j)
 	return nil
 }
 
 // Bury implements jobqueue.Driver.
-func (q *Queue) Bury(ctx context.Context, l jobqueue.Lease, at freshet.Timestamp, reason string) error {
+func (q *Queue) Bury(ctx context.Context, l jobqueue.Lease, a jobqueue.Attempt) error {
 	j, err := q.answer(ctx, l)
 	if err != nil {
 		return err
 	}
 	defer q.mu.Unlock()
 	q.end(j)
-	j.reason, j.buriedAt = reason, at
-	j.failures = jobqueue.AppendFailure(j.failures, jobqueue.Failure{At: at, Error: reason})
+	j.reason, j.buriedAt = a.Error, a.At
+	j.history = jobqueue.AppendAttempt(j.history, a)
 	q.dead[j.ID] = j
 	return nil
 }
@@ -303,7 +313,7 @@ func (q *Queue) Redrive(ctx context.Context, ids []freshet.JobID, at freshet.Tim
 		}
 		delete(q.dead, id)
 		q.unlist(j)
-		again := &job{Job: j.Job, superseded: j.superseded}
+		again := &job{Job: j.Job, superseded: j.superseded, history: j.history}
 		again.NotBefore = 0
 		if at != 0 {
 			again.EnqueuedAt = at
