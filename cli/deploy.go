@@ -186,18 +186,19 @@ type deployCommand struct {
 	Shadow string   `placeholder:"SHARE" help:"Jobs that it is run beside first, for nobody to see, until it is promoted (default: none)."`
 	Accept []string `placeholder:"GUARD" help:"Guardrails that are not looked at: errors, latency, missing, scores, constant."`
 	Reason string   `placeholder:"TEXT" help:"Why, for the audit."`
-	Wait   bool     `help:"Wait until it serves everybody (default: until it serves the canary's share)."`
+	NoWait bool     `help:"Return as soon as it serves the canary's share; freshet releases says what became of it (default: when it serves everybody or was taken back)."`
 }
 
 // Help is the long text of `freshet deploy --help`.
 func (deployCommand) Help() string {
 	return `Makes a release of the project file, its tables, and the version last published of each model, and has it go live: its views are
 filled from the past while the live release serves, its models are tried on golden rows and on users seen lately, then it serves a share
-of the users while guardrails watch it, then everybody. A release that a guardrail takes back ends this with exit code 1.
+of the users while guardrails watch it, then everybody. A release that a guardrail takes back ends this with exit code 1. Whoever
+interrupts this leaves the release on its way: freshet abort takes it back.
 
 Examples:
 
-  freshet deploy --project examples/calm --wait
+  freshet deploy --project examples/calm
   freshet deploy --model ranker@7 --canary 5% --bake 1h
   freshet deploy --table user_index=users.csv --canary 0`
 }
@@ -222,18 +223,33 @@ func (c *deployCommand) Run(ctx context.Context, sh *shell) error {
 			return err
 		}
 	}
-	if !plan.Unchanged {
-		if !sh.json {
-			fmt.Fprintln(sh.out)
-		}
-		if rel, err = sh.follow(ctx, cl, rel, c.Wait); err != nil {
-			return err
-		}
+	if plan.Unchanged {
+		return sh.printEnd(ctx, cl, rel)
 	}
+	if !sh.json {
+		fmt.Fprintln(sh.out)
+	}
+	rel, err = sh.follow(ctx, cl, rel, !c.NoWait)
+	if printed := sh.printEnd(ctx, cl, rel); err == nil {
+		err = printed
+	}
+	return err
+}
+
+// printEnd says what was asked for and what serves, unless that is rel: what did not go live must not look as if it had.
+func (sh *shell) printEnd(ctx context.Context, cl *client.Client, rel client.Release) error {
 	if sh.json {
 		return sh.printJSON(rel)
 	}
-	return nil
+	if rel.State == "live" || ctx.Err() != nil {
+		return nil
+	}
+	all, err := cl.ListReleases(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(sh.out, servingText(all))
+	return err
 }
 
 // follow shows the way of a release until it serves, or is taken back, which is an error.

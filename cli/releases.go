@@ -53,9 +53,13 @@ func (c *releasesCommand) Run(ctx context.Context, sh *shell) error {
 		return err
 	}
 	if all.Requested != all.Serving {
-		_, err = fmt.Fprintf(sh.out, "\nrequested %s, serving %s\n", all.Requested, all.Serving)
+		_, err = fmt.Fprintf(sh.out, "\n%s\n", servingText(all))
 	}
 	return err
+}
+
+func servingText(all client.Releases) string {
+	return fmt.Sprintf("requested %s, serving %s", all.Requested, all.Serving)
 }
 
 func versionsText(rel client.Release) string {

@@ -23,6 +23,7 @@ type Outcome struct {
 	Pipeline freshet.PipelineName
 	Key      freshet.Key // of the entity
 	Took     time.Duration
+	GivenUp  bool // by whoever asked: all that is known is that it took that long
 	Failed   bool
 	Why      string // it failed
 	Fallback bool   // the pipeline's fallback has answered
@@ -137,8 +138,11 @@ func newArm(id freshet.ReleaseID) *arm {
 var seed = maphash.MakeSeed()
 
 func (a *arm) add(o Outcome) {
-	a.n++
 	a.times.add(float64(o.Took)/1e6, maxTimes)
+	if o.GivenUp {
+		return
+	}
+	a.n++
 	if len(a.users) < maxUsers {
 		a.users[maphash.String(seed, string(o.Key))] = struct{}{}
 	}

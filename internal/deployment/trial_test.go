@@ -52,6 +52,8 @@ func TestVerdict(t *testing.T) {
 		{"failing always, before there are many", 25, 5, nil, func(i int, o *Outcome) { o.Failed, o.Why = true, "no file" }, Errors, "100.0 % of 25, before 0.0 % of 25; the first failed with: no file"},
 		{"failing once", 25, 5, nil, func(i int, o *Outcome) { o.Failed = i == 3 }, "", "too few predictions for a verdict (25 and 25 of 100)"},
 		{"slow", 1000, 100, nil, func(i int, o *Outcome) { o.Took += 50 * time.Millisecond }, Latency, "p99 60 ms, before 10 ms"},
+		{"so slow that everybody goes away", 1000, 100, nil, func(i int, o *Outcome) { o.Took, o.GivenUp, o.Failed = 50*time.Millisecond, true, true }, Latency, "p99 50 ms, before 10 ms"},
+		{"given up now and then", 1000, 100, nil, func(i int, o *Outcome) { o.GivenUp, o.Failed = i%10 == 0, true }, Errors, "of 900, before 0.0 % of 1000"},
 		{"slow within the bound", 1000, 100, nil, func(i int, o *Outcome) { o.Took += 15 * time.Millisecond }, "", ""},
 		{"slow, accepted", 1000, 100, []Guard{Latency}, func(i int, o *Outcome) { o.Took += 50 * time.Millisecond }, "", "latency accepted"},
 		{"an input missing", 1000, 100, nil, func(i int, o *Outcome) { o.Inputs = []float64{nan, 2} }, Missing, "input a is missing 100.0 pp more often"},

@@ -15,16 +15,18 @@ import (
 func (o *Orchestrator) predict(ctx context.Context, rel *release.Opened, p *release.Pipeline, req release.Request, job *freshet.Job) (freshet.Prediction, error) {
 	start := o.o.Now()
 	prediction, err := o.answer(ctx, rel, p, req, job)
-	if ctx.Err() == nil { // what somebody gave up says nothing about the release
-		o.observe(rel, req, prediction, err, o.o.Now().Sub(start))
-	}
+	o.observe(ctx, rel, req, prediction, err, o.o.Now().Sub(start))
 	return prediction, err
 }
 
-func (o *Orchestrator) observe(rel *release.Opened, req release.Request, made freshet.Prediction, err error, took time.Duration) {
-	if o.Observer != nil {
-		o.Observer.Observe(deployment.OutcomeOf(rel.ID(), req, made, err, took))
+func (o *Orchestrator) observe(ctx context.Context, rel *release.Opened, req release.Request, made freshet.Prediction, err error, took time.Duration) {
+	if o.Observer == nil {
+		return
 	}
+	outcome := deployment.OutcomeOf(rel.ID(), req, made, err, took)
+	// Whoever went away may have done so because it took so long. That an attempt ran out of its own time is a failure.
+	outcome.GivenUp = err != nil && errors.Is(ctx.Err(), context.Canceled)
+	o.Observer.Observe(outcome)
 }
 
 // answer is the pipeline's own prediction, or if that fails the one of its fallback.

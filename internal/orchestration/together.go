@@ -159,7 +159,7 @@ func (o *Orchestrator) score(ctx context.Context, lot *lot) ([]*freshet.Predicti
 		job := &lot.leases[which[i]].Job
 		if prediction, err := f.made(requestOf(job), job); err == nil {
 			made[which[i]] = &prediction
-			o.observe(lot.rel, requestOf(job), prediction, nil, each)
+			o.observe(ctx, lot.rel, requestOf(job), prediction, nil, each)
 		}
 	}
 	o.Metrics.scoredTogether(lot.p.Name, len(frames))
