@@ -1,5 +1,5 @@
 // Package crash_test kills the real binary. It proves promise P1, durable once, from outside: whatever moment a process is
-// killed at, no acknowledged event is lost, none counts twice, and every job ends.
+// killed at, no acknowledged event is lost, none counts twice, every job ends, and deployments go on.
 //
 // A killed process loses nothing that it has written, synced or not; what happens when the machine dies is shown by the
 // tests of package server on a file system that forgets.
