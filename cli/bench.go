@@ -20,6 +20,7 @@ type benchCommand struct {
 	E2E      benchE2ECommand      `cmd:"" name:"e2e" help:"How long it takes from an event to the stored prediction."`
 	Features benchFeaturesCommand `cmd:"" help:"How fast features are read."`
 	Replay   benchReplayCommand   `cmd:"" help:"How fast all views are rebuilt from the log."`
+	Backfill benchBackfillCommand `cmd:"" help:"How fast a changed view is filled, and what that costs the live load beside it."`
 	Memory   benchMemoryCommand   `cmd:"" help:"What users cost in memory and on disk, and how fast cold ones are read."`
 	Switch   benchSwitchCommand   `cmd:"" help:"What it costs to go from one release to another under load."`
 	Models   benchModelsCommand   `cmd:"" help:"How long models take: alone, behind their door, in a pipeline."`

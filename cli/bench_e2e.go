@@ -143,19 +143,26 @@ func (c *benchE2ECommand) measure(ctx context.Context, b *bench, rate float64) (
 
 // load sends at rate for d and waits for the predictions of the sample.
 func (c *benchE2ECommand) load(ctx context.Context, b *bench, rate float64, d time.Duration) (loadgen.Result, benchSeen, error) {
-	total := int(math.Round(rate * d.Seconds()))
 	l := b.ingest(c.Connections, 1)
-	first := b.take(total)
-	w := newBenchWatching(b, int(float64(total)*c.Sample)+1)
+	return b.followed(ctx, l, b.take(int(math.Round(rate*d.Seconds()))), rate, c.Sample, d, "e2e")
+}
+
+// followed sends the events of l, one a request and numbered from first, at rate for d, and waits for the predictions of a sample of them.
+func (b *bench) followed(ctx context.Context, l loadgen.Load, first int, rate, sample float64, d time.Duration, name string) (loadgen.Result, benchSeen, error) {
+	w := newBenchWatching(b, int(rate*d.Seconds()*sample)+1)
+	told := l.Answered
 	l.Answered = func(i int, due time.Time, r loadgen.Response) {
-		if n := first + i; r.Status == 202 && b.events.MakesJob(n) && chosen(n, c.Sample) {
+		if told != nil {
+			told(i, due, r)
+		}
+		if n := first + i; r.Status == 202 && b.events.MakesJob(n) && chosen(n, sample) {
 			w.watch(n, due, r.Body)
 		}
 	}
 	watched := make(chan benchSeen, 1)
 	go func() { watched <- w.run(ctx) }() // beside the load; ends after close
 	done := new(atomic.Int64)
-	stop := b.watch(ctx, fmt.Sprintf("e2e, %s events/s", grouped(round(rate))), "events", d, done, 1)
+	stop := b.watch(ctx, fmt.Sprintf("%s, %s events/s", name, grouped(round(rate))), "events", d, done, 1)
 	r, err := loadgen.Open(ctx, l, 0, rate, d, done)
 	stop()
 	w.close()
@@ -198,12 +205,19 @@ func newBenchWatching(b *bench, most int) *benchWatching {
 
 // watch takes the answer to an event.
 func (w *benchWatching) watch(event int, due time.Time, answer []byte) {
+	if position := positionOf(answer); position != "" {
+		w.queue <- benchWatch{event: event, position: position, due: due}
+	}
+}
+
+// positionOf is the position in the answer to events; "" without one.
+func positionOf(answer []byte) string {
 	_, rest, _ := bytes.Cut(answer, []byte(`"position":"`))
 	position, _, ok := bytes.Cut(rest, []byte(`"`))
 	if !ok {
-		return
+		return ""
 	}
-	w.queue <- benchWatch{event: event, position: string(position), due: due}
+	return string(position)
 }
 
 func (w *benchWatching) close() { close(w.queue) }

@@ -4,13 +4,16 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/feature"
 	"github.com/freshet-ml/freshet/internal/benchapp"
 )
 
@@ -156,6 +159,94 @@ func TestBenchReplay(t *testing.T) {
 	mustShow(t, r.print, "2,000 / 3,400", "CPU an event", "with nothing to rebuild")
 }
 
+func TestBenchBackfill(t *testing.T) {
+	t.Parallel()
+	out, _ := benchmark(t, "backfill", "--json", "--events", "3000", "--reads", "60", "--rate", "200", "--connections", "4", "--sample", "1", "--window", "100ms")
+	var r benchBackfill
+	if err := json.Unmarshal([]byte(out), &r); err != nil {
+		t.Fatal(err)
+	}
+	if r.New.Reads != 60 || r.New.Values != 240 || r.New.Differ+r.Old.Differ != 0 || r.New.First+r.Old.First != "" {
+		t.Errorf("reads: %+v, %+v", r.Old, r.New)
+	}
+	for name, l := range map[string]benchLiveLatency{"before": r.Before, "during": r.During} {
+		if l.Ack.Count == 0 || l.Failed != 0 || l.Prediction.Count == 0 || l.Unanswered != 0 {
+			t.Errorf("%s: %+v", name, l)
+		}
+	}
+	if r.Events != 3000 || r.Entries < 3000 || r.Live <= 0 || r.EventsPerSecond <= 0 {
+		t.Errorf("%s", out)
+	}
+	mustShow(t, r.print, "deployed → live", "60 / 0", "before", "during", "after")
+}
+
+func TestTheBackfillIsComparedWithBruteForce(t *testing.T) {
+	t.Parallel()
+	b := &bench{events: benchapp.NewEventsOf(1, 7, 20)}
+	c, err := newBackfillCheck(b, 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin := freshet.Timestamp(1_772_000_000_000)
+	c.past, c.events = func(i int) freshet.Timestamp { return begin.Add(time.Duration(i) * time.Minute) }, 1000
+	for id, text := range map[freshet.ReleaseID][]byte{"r1": benchapp.Project(), "r2": benchapp.ChangedProject()} {
+		if err := c.release(id, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, ok := c.projects["r2"].View(benchapp.ChangedView); !ok || bytes.Equal(benchapp.Project(), benchapp.ChangedProject()) {
+		t.Fatal("the project has not changed")
+	}
+	// What r2 would answer, once with and once without an event that is under way.
+	user := c.users[3]
+	view, _ := c.projects["r2"].View(benchapp.ChangedView)
+	past, err := c.history(c.projects["r2"], view)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := time.UnixMilli(int64(begin)).Add(1000 * time.Minute)
+	under := &backfillEvent{n: playOf(c, user), at: freshet.TimestampOf(sent), sent: sent}
+	c.live[user] = []*backfillEvent{under}
+	answer := func(id freshet.ReleaseID, more ...feature.HistoricEvent) backfillRead {
+		r := backfillRead{user: user, begin: sent, end: sent.Add(time.Second), At: under.at.Add(time.Second), Release: id}
+		values, err := view.Compute(view.NewScratch(), append(slices.Clone(past[user]), more...), r.At, false, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Features = map[freshet.FeatureName]json.RawMessage{}
+		for i, f := range view.Features() {
+			r.Features[f.Name] = values[i].AppendJSON(nil)
+		}
+		return r
+	}
+	more, err := c.event(c.projects["r2"], under.n, under.at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.reads = []backfillRead{answer("r2"), answer("r2", more), answer("r2", more, more), answer("r1")}
+	var got, old benchCompared
+	if err := errors.Join(c.compare("r2", &got), c.compare("r1", &old)); err != nil {
+		t.Fatal(err)
+	}
+	if got.Reads != 3 || got.Moving != 3 || got.Differ != 1 || got.First == "" || old.Differ != 1 {
+		t.Errorf("%+v, %+v", got, old)
+	}
+	under.acked = sent.Add(-time.Millisecond) // it must be in all of them
+	got = benchCompared{}
+	if err := c.compare("r2", &got); err != nil || got.Moving != 0 || got.Differ != 2 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// playOf is the number of a play of user, beyond the past.
+func playOf(c *backfillCheck, user int) int {
+	for i := c.events; ; i++ {
+		if c.b.events.NumberOf(i) == user && c.b.events.MakesJob(i) {
+			return i
+		}
+	}
+}
+
 func TestBenchMemory(t *testing.T) {
 	t.Parallel()
 	out, _ := benchmark(t, "memory", "--json", "--users", "1500", "--plays", "3", "--rate", "100", "--memory", "128MB")
@@ -177,6 +268,7 @@ func TestBenchRefusesWrongFlags(t *testing.T) {
 		{"ingest", "--dir", "/none/such"}, {"e2e", "--server", "http://127.0.0.1:1", "--dir", "/tmp"},
 		{"models", "--connections", "0"}, {"models", "--rate", "0"},
 		{"features", "--rows", "0,1"}, {"features", "--rows", "1"}, {"features", "--rate", "0,1"}, {"features", "--events", "1"},
+		{"backfill", "--events", "1"}, {"backfill", "--reads", "0"}, {"backfill", "--window", "1ms"}, {"backfill", "--server", "http://127.0.0.1:1"},
 		{"replay", "--events", "1"}, {"replay", "--server", "http://127.0.0.1:1"}, {"memory", "--users", "1"}, {"memory", "--memory", "much"},
 	} {
 		var errs bytes.Buffer

@@ -72,6 +72,29 @@ func writeProject(dir, text string) error {
 	return os.WriteFile(filepath.Join(dir, "freshet.yaml"), []byte(text), 0o644)
 }
 
+// WriteIdle writes the app with a pipeline that no event makes a job of: for filling a log that has nobody wait for predictions.
+func WriteIdle(dir string, seed uint64) error {
+	if err := Write(dir, seed); err != nil {
+		return err
+	}
+	return writeProject(dir, strings.Replace(projectText, "where: completed", "where: seconds < 0", 1))
+}
+
+// ChangedView is the view in which ChangedProject differs from Project.
+const ChangedView freshet.ViewName = "activity"
+
+// ChangedProject is the text of the project file with one view changed: it sees a day of plays where it saw an hour, and has two
+// features more.
+func ChangedProject() []byte {
+	return []byte(strings.Replace(projectText, `    window: sliding 1h
+    features:
+`, `    window: sliding 24h
+    features:
+      seconds_mean_24h: mean(seconds)
+      longest_24h: max(seconds, category != "Sleep")
+`, 1))
+}
+
 // AllFeatures are the features of WriteFeatures, VIEW.FEATURE, those of one window after the other.
 func AllFeatures() []string {
 	var names []string

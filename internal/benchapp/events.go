@@ -10,8 +10,8 @@ import (
 	"github.com/freshet-ml/freshet"
 )
 
-// pool is how many different events there are; then they come again, with new ids and times. It is a multiple of block.
-const pool = 200_000
+// Pool is how many different events there are; then they come again, with new ids and times. It is a multiple of block.
+const Pool = 200_000
 
 // block is how many events hold the shares of types and of jobs exactly: 7 plays, 2 of them completed, 2 biometric
 // readings, 1 search.
@@ -37,11 +37,11 @@ type Events struct {
 
 // NewEvents generates the events of seed. run goes into the ids: two runs against one server need different ones, or the
 // second would send duplicates only.
-func NewEvents(seed uint64, run uint32) *Events { return newEvents(seed, run, pool, Users) }
+func NewEvents(seed uint64, run uint32) *Events { return newEvents(seed, run, Pool, Users) }
 
 // NewEventsOf generates events of fewer users, who therefore have more each.
 func NewEventsOf(seed uint64, run uint32, users int) *Events {
-	return newEvents(seed, run, pool, users)
+	return newEvents(seed, run, Pool, users)
 }
 
 // newEvents makes n different events, a multiple of block.
@@ -151,3 +151,9 @@ func AppendUser(dst []byte, n int) []byte {
 
 // User is the user of event i.
 func (e *Events) User(i int) string { return userID(int(e.users[i%len(e.users)])) }
+
+// NumberOf is the number of the user of event i, whose key is UserKey of it.
+func (e *Events) NumberOf(i int) int { return int(e.users[i%len(e.users)]) }
+
+// UserKey is the key of user n.
+func UserKey(n int) freshet.Key { return freshet.Key(userID(n)) }
