@@ -2,9 +2,11 @@ package server_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -28,6 +30,58 @@ import (
 // new views. An iteration is one rebuild; cpu-µs/ev is what the whole process used, flushes and compactions included.
 // FRESHET_BENCH_EVENTS says how many events (default 20,000).
 func BenchmarkReplay(b *testing.B) {
+	w := newRebuild(b)
+	for b.Loop() {
+		w.generation++
+		live := &release.Live{}
+		live.Store(views(b, w.generation))
+		w.run(b, live, func(ctx context.Context, _ *receiver.Receiver, features *featurestore.Store) error {
+			for p := range freshet.Partition(freshet.Partitions) {
+				if err := features.Wait(ctx, p, w.log.Head(p)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	w.report(b)
+}
+
+// BenchmarkBackfill fills the view that has changed in a release beside those of the live one, which have their rows. It is measured as
+// BenchmarkReplay is, which see.
+func BenchmarkBackfill(b *testing.B) {
+	w := newRebuild(b)
+	for b.Loop() {
+		b.StopTimer()
+		w.generation++
+		live := &release.Live{}
+		changed := changedView(b, w.generation)
+		if err := live.Update(func(release.Roles) (release.Roles, error) {
+			return release.Roles{Live: w.rel, Preparing: changed}, nil
+		}); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+		w.run(b, live, func(ctx context.Context, r *receiver.Receiver, _ *featurestore.Store) error {
+			return r.AwaitFilled(ctx, changed.ViewIDs())
+		})
+	}
+	w.report(b)
+}
+
+// rebuild is a log on disk whose rows are made again and again.
+type rebuild struct {
+	db         *disk.DB
+	log        *eventlog.Log
+	jobs       *diskqueue.Queue
+	rel        *release.Opened
+	events     int
+	generation int
+	began      time.Duration
+}
+
+func newRebuild(b *testing.B) *rebuild {
+	b.Helper()
 	n := 20_000
 	if given, err := strconv.Atoi(os.Getenv("FRESHET_BENCH_EVENTS")); err == nil {
 		n = given
@@ -36,42 +90,47 @@ func BenchmarkReplay(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer db.Close()
+	b.Cleanup(func() { db.Close() })
 	driver, err := disklog.New(db, nil)
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer driver.Close()
+	b.Cleanup(func() { driver.Close() })
 	jobs, err := diskqueue.New(db)
 	if err != nil {
 		b.Fatal(err)
 	}
-	log := eventlog.New(driver)
-	rel := views(b, 0)
-	appendDay(b, log, rel, n)
-	began := processorTime(b)
+	w := &rebuild{db: db, log: eventlog.New(driver), jobs: jobs, rel: views(b, 0), events: n}
+	appendDay(b, w.log, w.rel, n)
+	live := &release.Live{}
+	live.Store(w.rel)
+	w.run(b, live, func(ctx context.Context, r *receiver.Receiver, _ *featurestore.Store) error {
+		return r.AwaitFilled(ctx, w.rel.ViewIDs())
+	})
+	w.began = processorTime(b)
 	b.ReportAllocs()
-	generation := 0
-	for b.Loop() {
-		generation++
-		live := &release.Live{}
-		live.Store(views(b, generation))
-		features := featurestore.New(diskfeatures.New(db.Pebble(), nil))
-		ctx, cancel := context.WithCancel(b.Context())
-		r := receiver.New(log, features, jobqueue.New(jobs, nil), live, receiver.Options{})
-		ended := make(chan error, 1)
-		go func() { ended <- r.Run(ctx) }()
-		for p := range freshet.Partition(freshet.Partitions) {
-			if err := features.Wait(ctx, p, log.Head(p)); err != nil {
-				b.Fatal(err)
-			}
-		}
-		cancel()
-		if err := <-ended; err != nil {
-			b.Fatal(err)
-		}
+	return w
+}
+
+// run has a receiver of its own do what is open, until it is done.
+func (w *rebuild) run(b *testing.B, live *release.Live, done func(context.Context, *receiver.Receiver, *featurestore.Store) error) {
+	b.Helper()
+	features := featurestore.New(diskfeatures.New(w.db.Pebble(), nil))
+	ctx, cancel := context.WithCancel(b.Context())
+	r := receiver.New(w.log, features, jobqueue.New(w.jobs, nil), live, receiver.Options{})
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(ctx) }()
+	if err := done(ctx, r, features); err != nil {
+		b.Fatal(err)
 	}
-	b.ReportMetric(float64((processorTime(b)-began).Microseconds())/float64(b.N)/float64(n), "cpu-µs/ev")
+	cancel()
+	if err := <-ended; err != nil {
+		b.Fatal(err)
+	}
+}
+
+func (w *rebuild) report(b *testing.B) {
+	b.ReportMetric(float64((processorTime(b)-w.began).Microseconds())/float64(b.N)/float64(w.events), "cpu-µs/ev")
 }
 
 // views is the bench's app without tables, models and pipelines.
@@ -85,6 +144,22 @@ func views(b *testing.B, generation int) *release.Opened {
 	if err != nil {
 		b.Fatal(err)
 	}
+	return open(b, p)
+}
+
+// changedView is views(b, 0) with one view changed, in another way in each generation.
+func changedView(b *testing.B, generation int) *release.Opened {
+	b.Helper()
+	text := strings.Replace(string(views(b, 0).Project().Text), "window: sliding 1h", "window: sliding 24h", 1)
+	p, err := project.Parse(project.FileName, []byte(strings.Replace(text, "seconds >= 60", fmt.Sprintf("seconds >= %d", 60+generation), 1)))
+	if err != nil {
+		b.Fatal(err)
+	}
+	return open(b, p)
+}
+
+func open(b *testing.B, p *project.Project) *release.Opened {
+	b.Helper()
 	rel, err := release.Open(p, server.Runtimes())
 	if err != nil {
 		b.Fatal(err)
