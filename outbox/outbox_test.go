@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/outbox"
@@ -27,7 +29,7 @@ func message(id string, due freshet.Timestamp) outbox.Message {
 
 func add(t *testing.T, b *outbox.Outbox, m outbox.Message) bool {
 	t.Helper()
-	added, err := b.Add(t.Context(), m)
+	added, err := b.Add(t.Context(), m, m.CreatedAt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,13 +153,13 @@ func TestBounds(t *testing.T) {
 		"id": {User: "u"}, "user": {ID: "a"}, "body": {ID: "a", User: "u", Body: strings.Repeat("x", outbox.MaxTextBytes+1)},
 		"data": {ID: "a", User: "u", Data: make([]byte, outbox.MaxDataBytes+1)},
 	} {
-		if _, err := b.Add(t.Context(), m); freshet.FieldOf(err) != name {
+		if _, err := b.Add(t.Context(), m, m.CreatedAt); freshet.FieldOf(err) != name {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	add(t, b, message("a", 1))
 	add(t, b, message("b", 1))
-	if _, err := b.Add(t.Context(), message("c", 1)); freshet.CodeOf(err) != freshet.ResourceExhausted {
+	if _, err := b.Add(t.Context(), message("c", 1), 1); freshet.CodeOf(err) != freshet.ResourceExhausted {
 		t.Errorf("over the backlog: %v", err)
 	}
 	ended := message("d", 1)
@@ -208,5 +210,61 @@ func TestErase(t *testing.T) {
 	}
 	if devices, err := b.Devices(t.Context(), "u1\x00"); err != nil || len(devices) != 1 {
 		t.Errorf("another user's devices: %v, %v", devices, err)
+	}
+	for user, want := range map[freshet.Key]int{"u1": 0, "u2": 5} {
+		if n, err := b.Holds(t.Context(), user); n != want || err != nil {
+			t.Errorf("%d keys of %s, %v; want %d", n, user, err, want)
+		}
+	}
+}
+
+// TestErasedMeanwhile: whatever is decided or added about a user while the user is erased, nothing from before is there afterwards; what is caused later is.
+func TestErasedMeanwhile(t *testing.T) {
+	t.Parallel()
+	d := memoutbox.New()
+	var clock atomic.Int64
+	clock.Store(1000)
+	b, err := outbox.New(t.Context(), d, &outbox.Options{Now: func() time.Time { return time.UnixMilli(clock.Load()) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for round := range 200 {
+		id := fmt.Sprint("m-1-", round)
+		first := message(id, 10)
+		first.CreatedAt = freshet.Timestamp(clock.Load())
+		if !add(t, b, first) {
+			t.Fatal("not added")
+		}
+		var working sync.WaitGroup
+		working.Go(func() {
+			_ = b.Decide(t.Context(), freshet.JobID(id), func(tx *outbox.Tx) (bool, error) {
+				tx.Message.State = outbox.Sending
+				tx.Recent.Sent = map[string][]freshet.Timestamp{"c": {1}}
+				return true, nil
+			})
+			_ = b.Decide(t.Context(), freshet.JobID(id), func(tx *outbox.Tx) (bool, error) {
+				tx.Message.State = outbox.Sent
+				tx.Show([]byte(`{}`))
+				return true, nil
+			})
+		})
+		working.Go(func() { // a worker that had a job of the user
+			m := message(id+"9", 10)
+			_, _ = b.Add(t.Context(), m, freshet.Timestamp(clock.Load()))
+		})
+		working.Go(func() {
+			if err := b.Erase(t.Context(), "u1"); err != nil {
+				t.Error(err)
+			}
+		})
+		working.Wait()
+		n := 0
+		if err := d.Scan(t.Context(), []byte{0}, []byte{0xff}, func(_, _ []byte) bool { n++; return true }); err != nil || n != 0 || b.Waiting() != 0 {
+			t.Fatalf("round %d: %d keys are left, %d wait; %v", round, n, b.Waiting(), err)
+		}
+		clock.Add(1)
+	}
+	if ok, err := b.Add(t.Context(), message("back", 10), freshet.Timestamp(clock.Load())); !ok || err != nil {
+		t.Errorf("somebody who has come back gets no message: %v", err)
 	}
 }

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
+	"time"
 
 	"github.com/freshet-ml/freshet"
 )
@@ -113,10 +115,45 @@ func (b *Outbox) Ack(ctx context.Context, user freshet.Key, seq uint64) error {
 	return b.d.Write(ctx, changes, false)
 }
 
+// erasedFor is how long it is remembered that a user was erased: far longer than a worker has a job at work. It need not survive a restart, nor does what is at work.
+const erasedFor = 10 * time.Minute
+
+func (b *Outbox) noteErased(user freshet.Key) {
+	now := freshet.TimestampOf(b.o.Now())
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for old, at := range b.erased {
+		if now.Sub(at) > erasedFor {
+			delete(b.erased, old)
+		}
+	}
+	b.erased[user] = now
+}
+
+func (b *Outbox) erasedSince(user freshet.Key, since freshet.Timestamp) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	at, ok := b.erased[user]
+	return ok && since <= at
+}
+
+// Holds counts what is kept under a user's own keys: devices, preferences, messages, the stream, what was sent lately.
+func (b *Outbox) Holds(ctx context.Context, user freshet.Key) (n int, err error) {
+	for _, kind := range []byte(userKinds) {
+		prefix := userKey(kind, user)
+		err = errors.Join(err, b.d.Scan(ctx, prefix, behind(prefix), func([]byte, []byte) bool {
+			n++
+			return true
+		}))
+	}
+	return n, err
+}
+
 // Erase forgets all there is of a user: devices, preferences, messages in whatever state, the stream. It is durable when it returns. A message that is with a provider at this moment
-// may still arrive; nothing is recorded of it.
+// may still arrive; nothing is recorded of it, and no cause from before makes another.
 func (b *Outbox) Erase(ctx context.Context, user freshet.Key) error {
 	defer b.lock(user).Unlock()
+	b.noteErased(user)
 	var changes []Change
 	for _, kind := range []byte(userKinds) {
 		prefix := userKey(kind, user)

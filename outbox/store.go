@@ -36,13 +36,14 @@ type Outbox struct {
 	users   [stripes]sync.Mutex
 	waiting atomic.Int64
 
-	mu      sync.Mutex // guards the list
+	mu      sync.Mutex // guards what follows
 	waiters []func()
+	erased  map[freshet.Key]freshet.Timestamp // when users were erased, for erasedFor
 }
 
 // New makes an Outbox of a driver, which it closes at its own Close. A nil o means defaults. It counts what waits.
 func New(ctx context.Context, d Driver, o *Options) (*Outbox, error) {
-	b := &Outbox{d: d, seed: maphash.MakeSeed()}
+	b := &Outbox{d: d, seed: maphash.MakeSeed(), erased: map[freshet.Key]freshet.Timestamp{}}
 	if o != nil {
 		b.o = *o
 	}
@@ -87,13 +88,17 @@ func (b *Outbox) lock(user freshet.Key) *sync.Mutex {
 	return m
 }
 
-// Add keeps m as Waiting; added is false, and nothing changes, if a message of its id is there, in whatever state. It is not durable yet: whoever
-// tells the cause that it is done writes behind it in the same store. ResourceExhausted while too many wait.
-func (b *Outbox) Add(ctx context.Context, m Message) (added bool, err error) {
+// Add keeps m as Waiting, whose cause was known since the moment given. added is false, and nothing changes, if a message of its id is there, in whatever
+// state, or if the user was erased after that moment. It is not durable yet: whoever tells the cause that it is done writes behind it in the same
+// store. ResourceExhausted while too many wait.
+func (b *Outbox) Add(ctx context.Context, m Message, since freshet.Timestamp) (added bool, err error) {
 	if err := b.check(&m); err != nil {
 		return false, err
 	}
 	defer b.lock(m.User).Unlock()
+	if b.erasedSince(m.User, since) {
+		return false, nil
+	}
 	if _, ok, err := b.d.Get(ctx, messageKey(m.ID)); ok || err != nil {
 		return false, err
 	}

@@ -153,6 +153,7 @@ type remoteModel struct {
 	rows  chan struct{}                 // while it is slow, one for each row that it may answer
 	fast  atomic.Pointer[chan struct{}] // closed: it answers all
 	fails func() int                    // the status of a call that is to fail; nil or 0: it does not
+	calls atomic.Int64
 }
 
 func newRemoteModel(t *testing.T, fails func() int) *remoteModel {
@@ -186,6 +187,7 @@ func (m *remoteModel) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
+	m.calls.Add(1)
 	if m.fails != nil {
 		if status := m.fails(); status != 0 {
 			http.Error(w, "not now", status)

@@ -95,8 +95,8 @@ func (s *Server) senders(p *project.Push) (senders []push.Sender, err error) {
 type messages struct{ s *Server }
 
 // Offer implements what orchestration asks for.
-func (m messages) Offer(ctx context.Context, p *release.Pipeline, prediction *freshet.Prediction) error {
-	return m.s.deliverer.Offer(ctx, p, prediction)
+func (m messages) Offer(ctx context.Context, p *release.Pipeline, prediction *freshet.Prediction, made freshet.Timestamp) error {
+	return m.s.deliverer.Offer(ctx, p, prediction, made)
 }
 
 // forgetPerson erases devices, preferences, messages and the stream of a user.
@@ -104,6 +104,7 @@ func (s *Server) forgetPerson(ctx context.Context, e freshet.Entity) error {
 	if e.Kind != project.PushEntity {
 		return nil
 	}
+	s.hub.Forget(e.Key)
 	return s.outbox.Erase(ctx, e.Key)
 }
 

@@ -17,9 +17,12 @@ import (
 	"github.com/freshet-ml/freshet/internal/disk"
 	"github.com/freshet-ml/freshet/internal/erase"
 	"github.com/freshet-ml/freshet/internal/history"
+	"github.com/freshet-ml/freshet/internal/project"
 	"github.com/freshet-ml/freshet/jobqueue/diskqueue"
 	"github.com/freshet-ml/freshet/offlinestore"
 	"github.com/freshet-ml/freshet/offlinestore/diroffline"
+	"github.com/freshet-ml/freshet/outbox"
+	"github.com/freshet-ml/freshet/outbox/diskoutbox"
 	"github.com/freshet-ml/freshet/predictionstore/diskpredictions"
 )
 
@@ -51,7 +54,7 @@ func Traces(ctx context.Context, data, offline string, spec feature.EntitySpec, 
 	if err := v.typed(ctx, db); err != nil {
 		return nil, err
 	}
-	for _, what := range []string{"events", "events about others", "rows", "rows of push tables", "jobs", "dead letters", "predictions", "records of other kinds"} {
+	for _, what := range []string{"events", "events about others", "rows", "rows of push tables", "jobs", "dead letters", "predictions", "devices, preferences and messages", "refused events", "records of other kinds"} {
 		if n := v.counts[what]; n > 0 {
 			found = append(found, fmt.Sprintf("%d %s", n, what))
 		}
@@ -202,9 +205,40 @@ func (v *verification) typed(ctx context.Context, db *disk.DB) (err error) {
 		}
 		after = letters[page-1].Job.ID
 	}
+	if v.counts["devices, preferences and messages"], err = v.people(ctx, db); err != nil {
+		return err
+	}
 	store := diskpredictions.New(db)
 	defer func() { err = errors.Join(err, store.Close()) }()
 	list, err := store.List(ctx, v.e)
 	v.counts["predictions"] += len(list)
 	return err
+}
+
+// people counts what the outbox has about a user.
+func (v *verification) people(ctx context.Context, db *disk.DB) (n int, err error) {
+	box, err := outbox.New(ctx, diskoutbox.New(db), nil)
+	if err != nil || v.e.Kind != project.PushEntity {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, box.Close()) }()
+	if n, err = box.Holds(ctx, v.e.Key); err != nil {
+		return 0, err
+	}
+	const page = 1000
+	for after := freshet.JobID(""); ; {
+		list, err := box.Messages(ctx, "", after, page) // all: one that is in no index of its user would be a trace, too
+		if err != nil {
+			return 0, err
+		}
+		for i := range list {
+			if list[i].User == v.e.Key {
+				n++
+			}
+		}
+		if len(list) < page {
+			return n, nil
+		}
+		after = list[page-1].ID
+	}
 }

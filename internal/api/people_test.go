@@ -57,7 +57,7 @@ func ask(r *rig, method, path, body string) (int, string) {
 // addMessage keeps a message of u1 that was shown in the app.
 func addMessage(t *testing.T, r *rig, id freshet.JobID, expires freshet.Timestamp) {
 	t.Helper()
-	if _, err := r.people.Add(t.Context(), outbox.Message{ID: id, User: "u1", Pipeline: "today", Category: "today", CreatedAt: now, ExpiresAt: expires, DueAt: now}); err != nil {
+	if _, err := r.people.Add(t.Context(), outbox.Message{ID: id, User: "u1", Pipeline: "today", Category: "today", CreatedAt: now, ExpiresAt: expires, DueAt: now}, now); err != nil {
 		t.Fatal(err)
 	}
 	err := r.people.Decide(t.Context(), id, func(tx *outbox.Tx) (bool, error) {

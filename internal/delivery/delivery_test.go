@@ -101,7 +101,7 @@ func (b *bench) add(n int, change func(*outbox.Message)) freshet.JobID {
 	if change != nil {
 		change(&m)
 	}
-	if _, err := b.box.Add(b.t.Context(), m); err != nil {
+	if _, err := b.box.Add(b.t.Context(), m, m.CreatedAt); err != nil {
 		b.t.Fatal(err)
 	}
 	return m.ID
@@ -298,7 +298,7 @@ func TestCrash(t *testing.T) {
 				}
 				b.start(p)
 				b.device("newer", push.APNs)
-				if _, err := box.Add(t.Context(), outbox.Message{ID: id, User: "u1", Pipeline: "p", ExpiresAt: 1 << 60}); err != nil {
+				if _, err := box.Add(t.Context(), outbox.Message{ID: id, User: "u1", Pipeline: "p", ExpiresAt: 1 << 60}, 0); err != nil {
 					t.Fatal(err) // the job is run again, too
 				}
 				b.want(id, outbox.Sent, "")

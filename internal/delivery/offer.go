@@ -13,9 +13,9 @@ import (
 	"github.com/freshet-ml/freshet/outbox"
 )
 
-// Offer takes the prediction that a job of pipeline p made: open streams of the user are told, and if the pipeline has a push section a message is kept. It is not durable before what the caller
-// writes next is. Offering it again changes nothing.
-func (d *Deliverer) Offer(ctx context.Context, p *release.Pipeline, prediction *freshet.Prediction) error {
+// Offer takes the prediction that a job of pipeline p made, which was enqueued at made: open streams of the user are told, and if the pipeline has a push section a message is kept. It is
+// not durable before what the caller writes next is. Offering it again changes nothing, and so does a job from before its user was erased.
+func (d *Deliverer) Offer(ctx context.Context, p *release.Pipeline, prediction *freshet.Prediction, made freshet.Timestamp) error {
 	if prediction.Entity.Kind == project.PushEntity {
 		d.Hub.Changed(*prediction)
 	}
@@ -23,7 +23,7 @@ func (d *Deliverer) Offer(ctx context.Context, p *release.Pipeline, prediction *
 		return nil
 	}
 	m := d.message(p, prediction)
-	added, err := d.Outbox.Add(ctx, m)
+	added, err := d.Outbox.Add(ctx, m, made)
 	if err != nil {
 		return freshet.Errorf("", "push: %w", err)
 	}

@@ -32,8 +32,8 @@ type scorer interface {
 
 // messages takes what was predicted to people: internal/delivery, plugged in by the server.
 type messages interface {
-	// Offer takes a stored prediction of a job. The job is acknowledged behind it; offered again it changes nothing.
-	Offer(ctx context.Context, p *release.Pipeline, prediction *freshet.Prediction) error
+	// Offer takes a stored prediction of a job that was enqueued at made. The job is acknowledged behind it; offered again it changes nothing.
+	Offer(ctx context.Context, p *release.Pipeline, prediction *freshet.Prediction, made freshet.Timestamp) error
 }
 
 // events are the log with all its past: eventlog.Log, or history.Log where old events are elsewhere.
@@ -189,7 +189,7 @@ func (o *Orchestrator) run(ctx context.Context, job freshet.Job) (by freshet.Rel
 	if err != nil {
 		return by, err
 	}
-	if err := o.store(ctx, p, &prediction); err != nil {
+	if err := o.store(ctx, p, &job, &prediction); err != nil {
 		return by, err
 	}
 	o.shadow(ctx, &job, prediction)
@@ -197,11 +197,11 @@ func (o *Orchestrator) run(ctx context.Context, job freshet.Job) (by freshet.Rel
 }
 
 // store keeps the prediction of a job, for those who pull it, and tells those who are to be told. All of it may happen again.
-func (o *Orchestrator) store(ctx context.Context, p *release.Pipeline, prediction *freshet.Prediction) error {
+func (o *Orchestrator) store(ctx context.Context, p *release.Pipeline, job *freshet.Job, prediction *freshet.Prediction) error {
 	if _, err := o.Predictions.Put(ctx, *prediction); err != nil || o.Messages == nil {
 		return err
 	}
-	return o.Messages.Offer(ctx, p, prediction)
+	return o.Messages.Offer(ctx, p, prediction, job.EnqueuedAt)
 }
 
 // uselessError is why a job is dropped without an attempt.

@@ -113,7 +113,7 @@ func (o *Orchestrator) runLot(ctx context.Context, lot *lot) (others []jobqueue.
 		l := lot.leases[i]
 		if made[i] == nil {
 			others = append(others, l)
-		} else if err := o.store(ctx, lot.p, made[i]); err != nil {
+		} else if err := o.store(ctx, lot.p, &l.Job, made[i]); err != nil {
 			others = append(others, l)
 		} else {
 			o.settle(ctx, l, lot.rel.ID(), nil)

@@ -136,6 +136,13 @@ func (h *Hub) Seen(user freshet.Key, at time.Time) {
 	h.seen[user] = at
 }
 
+// Forget drops what is remembered of a user; open streams stay.
+func (h *Hub) Forget(user freshet.Key) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.seen, user)
+}
+
 // Present says whether the user has the app open: a stream is, or an event came within the window and after since.
 func (h *Hub) Present(user freshet.Key, since, now time.Time, window time.Duration) bool {
 	h.mu.Lock()

@@ -52,7 +52,7 @@ func TestGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Add(t.Context(), outbox.Message{ID: "p-3-9", User: "u\x00", Pipeline: "p", Category: "c", Title: "T", CreatedAt: 1000, ExpiresAt: 2000, DueAt: 1000}); err != nil {
+	if _, err := b.Add(t.Context(), outbox.Message{ID: "p-3-9", User: "u\x00", Pipeline: "p", Category: "c", Title: "T", CreatedAt: 1000, ExpiresAt: 2000, DueAt: 1000}, 1000); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.PutDevice(t.Context(), "u\x00", outbox.Device{ID: "d", Channel: "apns", Token: "ab", RegisteredAt: 5}); err != nil {

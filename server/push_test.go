@@ -1,0 +1,90 @@
+package server_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/client"
+	"github.com/freshet-ml/freshet/feature"
+	"github.com/freshet-ml/freshet/server"
+)
+
+const hookSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+// pushProject tells users by a webhook, after each ping, what a model behind m says.
+func pushProject(t *testing.T, m *remoteModel, hook string) string {
+	t.Helper()
+	project := remoteProject(t, m)
+	write(t, filepath.Join(project, "freshet.yaml"), fmt.Sprintf(`
+project: p
+entities: { user: { key: user_id } }
+events: { ping: { keys: [user_id] } }
+models: { one: { path: one.json } }
+pipelines: { risk: { from: ping, entity: user, model: one, inputs: { n: "1" }, push: { title: "{{ (index .Items 0).Score }}", dedupe: 0s } } }
+push:
+  webhook: { url: %q, secret: "${SERVER_TEST_HOOK}" }
+`, hook))
+	return project
+}
+
+// TestErasedInMidPush: a user is erased while a worker has a job of the user and while a sender has a message of the user. Nothing of either is left
+// afterwards, and nobody is told any more (P6, P7).
+func TestErasedInMidPush(t *testing.T) {
+	t.Setenv("SERVER_TEST_HOOK", hookSecret)
+	m := newRemoteModel(t, nil)
+	arrived, let := make(chan struct{}, 10), make(chan struct{})
+	hook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		arrived <- struct{}{}
+		select {
+		case <-let:
+		case <-r.Context().Done():
+		}
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	t.Cleanup(hook.Close)
+	const gone = freshet.Key("user-to-be-erased")
+	o := server.Options{Project: pushProject(t, m, hook.URL), Data: t.TempDir(), Workers: 2, PushPrivate: true, CheckEvery: -1}
+	ping := func(c *client.Client, user freshet.Key, event string) client.EventsResult {
+		t.Helper()
+		answer, err := c.SendEvents(t.Context(), client.JSON, fmt.Appendf(nil, `{"event_id":%q,"type":"ping","user_id":%q}`, event, user))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer
+	}
+	whileServing(t, o, func(c *client.Client) {
+		ping(c, gone, "e1")
+		<-arrived // the sender has the message
+		m.slow()
+		calls := m.calls.Load()
+		ping(c, gone, "e2")
+		for m.calls.Load() == calls { // until the worker is with the model
+			if err := c.Ready(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if x, err := c.Erase(t.Context(), client.User(string(gone))); err != nil || !x.Served {
+			t.Fatalf("%+v, %v", x, err)
+		}
+		close(let)
+		m.recover()
+		// A user behind them in both lines: when that one has been told, they would have been.
+		after := ping(c, "user-who-stays", "e3")
+		if _, err := c.GetPrediction(t.Context(), client.User("user-who-stays"), "risk", &client.PredictionOptions{After: after.Position, Wait: 30 * time.Second}); err != nil {
+			t.Fatal(err)
+		}
+		<-arrived
+	})
+	if len(arrived) != 0 {
+		t.Errorf("%d more were told", len(arrived))
+	}
+	found, err := server.Traces(t.Context(), o.Data, "", feature.EntitySpec{Kind: "user", KeyFields: []string{"user_id"}}, gone)
+	if err != nil || len(found) != 0 {
+		t.Errorf("there is still: %v, %v", found, err)
+	}
+}
