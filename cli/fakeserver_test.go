@@ -39,6 +39,7 @@ func newFakeServer() *fakeServer {
 	mux.HandleFunc("GET /v1/erases/{id}", f.erase)
 	mux.HandleFunc("GET /v1/entities/{kind}/{key}/trace", f.trace)
 	mux.HandleFunc("GET /v1/jobs/{id}", f.job)
+	mux.HandleFunc("GET /v1/dead-letters", f.refusedEvents)
 	mux.HandleFunc("POST /v1/dead-letters/redrive", f.letters)
 	mux.HandleFunc("DELETE /v1/dead-letters", f.letters)
 	mux.HandleFunc("POST /v1/models/{name}/versions", f.publish)
@@ -212,6 +213,12 @@ func (f *fakeServer) job(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	fmt.Fprint(w, fakeJob)
+}
+
+// refusedEvents answers a page of dead letters with the refused events only: the letters are asked for as jobs.
+func (f *fakeServer) refusedEvents(w http.ResponseWriter, _ *http.Request) {
+	fmt.Fprint(w, `{"dead_letters":[],"refused_events":[{"id":"refused-7","at":"2025-03-03T12:00:04.000Z","door":"segment","event_id":"m1","cause":"unknown_type",
+"code":"invalid_argument","field":"event","reason":"event: the project has no event type Paly","message":"{}"}]}`)
 }
 
 func (f *fakeServer) letters(w http.ResponseWriter, r *http.Request) {

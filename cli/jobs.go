@@ -123,9 +123,9 @@ func (c *jobsCommand) one(ctx context.Context, cl *client.Client, sh *shell) err
 
 // deadLettersCommand is what can be done with jobs that ended without a prediction.
 type deadLettersCommand struct {
-	List    listLettersCommand    `cmd:"" default:"withargs" help:"List jobs that ended without a prediction."`
+	List    listLettersCommand    `cmd:"" default:"withargs" help:"List jobs that ended without a prediction, and events that could not be taken after they were answered."`
 	Redrive redriveLettersCommand `cmd:"" help:"Put dead letters back into the queue."`
-	Drop    dropLettersCommand    `cmd:"" help:"Forget dead letters."`
+	Drop    dropLettersCommand    `cmd:"" help:"Forget dead letters and refused events."`
 }
 
 type listLettersCommand struct {
@@ -143,10 +143,24 @@ func (c *listLettersCommand) Run(ctx context.Context, sh *shell) error {
 	if err != nil {
 		return err
 	}
-	if sh.json {
-		return sh.printJSON(map[string]any{"dead_letters": jobs})
+	refused, err := cl.RefusedEvents(ctx, min(c.Limit, 1000))
+	if err != nil {
+		return err
 	}
-	return printJobs(sh, jobs)
+	if sh.json {
+		return sh.printJSON(map[string]any{"dead_letters": jobs, "refused_events": refused})
+	}
+	if err := printJobs(sh, jobs); err != nil || len(refused) == 0 {
+		return err
+	}
+	rows := [][]string{{"REFUSED", "DOOR", "EVENT", "AT", "CAUSE", "REASON"}}
+	for _, e := range refused {
+		rows = append(rows, []string{e.ID, e.Door, e.EventID, e.At.String(), e.Cause, e.Reason})
+	}
+	if _, err := fmt.Fprintln(sh.out); err != nil {
+		return err
+	}
+	return sh.printTable(rows)
 }
 
 // someLetters are the dead letters that a command is about.

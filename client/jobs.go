@@ -58,6 +58,28 @@ func (c *Client) Job(ctx context.Context, id freshet.JobID) (Job, error) {
 	return j, err
 }
 
+// RefusedEvent is an event that was answered as taken, because its protocol has no other answer, and could not be taken.
+type RefusedEvent struct {
+	ID      string            `json:"id"` // for DropDeadLetters
+	At      freshet.Timestamp `json:"at"`
+	Door    string            `json:"door"`
+	EventID string            `json:"event_id,omitempty"`
+	Cause   string            `json:"cause"`
+	Code    freshet.Code      `json:"code"`
+	Field   string            `json:"field,omitempty"`
+	Reason  string            `json:"reason"`
+	Message string            `json:"message"` // as it was sent, its first 32 KiB
+}
+
+// RefusedEvents are the newest limit (0: 100, at most 1,000) of those that the server keeps, the newest first.
+func (c *Client) RefusedEvents(ctx context.Context, limit int) ([]RefusedEvent, error) {
+	var page struct {
+		Refused []RefusedEvent `json:"refused_events"`
+	}
+	err := c.call(ctx, request{method: http.MethodGet, path: "/v1/dead-letters", query: onPage(url.Values{}, "", limit)}, &page)
+	return page.Refused, err
+}
+
 // RedriveDeadLetters puts dead letters back into the queue, all if ids is nil, and tells how many there were.
 func (c *Client) RedriveDeadLetters(ctx context.Context, ids []freshet.JobID) (int, error) {
 	var answer struct{ Redriven int }
@@ -65,7 +87,7 @@ func (c *Client) RedriveDeadLetters(ctx context.Context, ids []freshet.JobID) (i
 	return answer.Redriven, err
 }
 
-// DropDeadLetters forgets dead letters, all if ids is nil, and tells how many there were.
+// DropDeadLetters forgets dead letters and refused events, all if ids is nil, and tells how many there were.
 func (c *Client) DropDeadLetters(ctx context.Context, ids []freshet.JobID) (int, error) {
 	var answer struct{ Dropped int }
 	err := c.onLetters(ctx, http.MethodDelete, "/v1/dead-letters", ids, &answer)

@@ -34,7 +34,7 @@ func (s *Server) openDoor(values *reader.Reader, models *serving.Server) error {
 		Streams: &streams{receiver: s.receiver, jobs: s.jobs, backlog: uint64(s.o.Backlog), now: s.o.Now},
 		Sizes:   s.sweeper,
 		Ready:   readiness{s.receiver},
-		People:  s.outbox, Deliveries: s.deliverer, Hub: s.hub,
+		People:  s.outbox, Deliveries: s.deliverer, Hub: s.hub, Refused: s.refused,
 		Metrics: s.registry, Logger: s.o.Logger, Now: s.o.Now,
 		Version: Version(), Roles: []string{"api", "receiver", "orchestration", "delivery"},
 	}, s.o.API)

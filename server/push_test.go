@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -87,4 +88,53 @@ func TestErasedInMidPush(t *testing.T) {
 	if err != nil || len(found) != 0 {
 		t.Errorf("there is still: %v, %v", found, err)
 	}
+}
+
+// TestRefusedEvents: what the Segment door could not take is listed after a restart, can be dropped, and goes with the person that it is about (P7).
+func TestRefusedEvents(t *testing.T) {
+	t.Parallel()
+	project := t.TempDir()
+	write(t, filepath.Join(project, "freshet.yaml"), "project: p\nentities: { user: { key: user_id } }\nevents: { ping: { keys: [user_id] } }\n")
+	o := server.Options{Project: project, Data: t.TempDir(), CheckEvery: -1}
+	listed := func(c *client.Client, want ...string) []client.RefusedEvent {
+		t.Helper()
+		list, err := c.RefusedEvents(t.Context(), 0)
+		var got []string
+		for _, e := range list {
+			got = append(got, e.EventID+" "+e.Cause)
+		}
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%v, %v; want %v", got, err, want)
+		}
+		return list
+	}
+	whileServing(t, o, func(c *client.Client) {
+		ask(t, c.URL()+"/v1/batch", `{"batch":[{"type":"track","event":"Paly","userId":"u1","messageId":"m1"},{"type":"track","event":"Paly","userId":"u2","messageId":"m2"},
+{"type":"track","event":"ping","messageId":"m3"},{"type":"track","event":"ping","userId":"u1","messageId":"m4"}]}`)
+		listed(c, "m3 no_id", "m2 unknown_type", "m1 unknown_type")
+	})
+	whileServing(t, o, func(c *client.Client) {
+		list := listed(c, "m3 no_id", "m2 unknown_type", "m1 unknown_type")
+		if n, err := c.DropDeadLetters(t.Context(), []freshet.JobID{freshet.JobID(list[0].ID), "refused-99"}); n != 1 || err != nil {
+			t.Errorf("dropped %d, %v", n, err)
+		}
+		if _, err := c.Erase(t.Context(), client.User("u1")); err != nil {
+			t.Fatal(err)
+		}
+		listed(c, "m2 unknown_type")
+	})
+	spec := feature.EntitySpec{Kind: "user", KeyFields: []string{"user_id"}}
+	if found, err := server.Traces(t.Context(), o.Data, "", spec, "u1"); err != nil || len(found) != 0 {
+		t.Errorf("of u1: %v, %v", found, err)
+	}
+	if found, err := server.Traces(t.Context(), o.Data, "", spec, "u2"); err != nil || !slices.Equal(found, []string{"1 refused events"}) {
+		t.Errorf("of u2: %v, %v", found, err)
+	}
+	whileServing(t, o, func(c *client.Client) {
+		listed(c, "m2 unknown_type")
+		if n, err := c.DropDeadLetters(t.Context(), nil); n != 1 || err != nil {
+			t.Errorf("dropped %d, %v", n, err)
+		}
+		listed(c)
+	})
 }

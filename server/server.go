@@ -32,6 +32,7 @@ import (
 	"github.com/freshet-ml/freshet/internal/reader"
 	"github.com/freshet-ml/freshet/internal/receiver"
 	"github.com/freshet-ml/freshet/internal/recheck"
+	"github.com/freshet-ml/freshet/internal/refused"
 	"github.com/freshet-ml/freshet/internal/release"
 	"github.com/freshet-ml/freshet/internal/serving"
 	"github.com/freshet-ml/freshet/internal/sweep"
@@ -79,6 +80,7 @@ type Server struct {
 	outbox       *outbox.Outbox
 	hub          *presence.Hub
 	deliverer    *delivery.Deliverer
+	refused      *refused.List
 	api          *api.API
 }
 
@@ -136,7 +138,7 @@ func (s *Server) open(ctx context.Context) error {
 	}
 	if s.eraser, err = erase.New(erase.Deps{
 		Live: s.live, Owner: s.receiver, Past: past, Jobs: s.jobs, Predictions: s.predictions, Tables: s.tables, Records: erasures{s.db.Pebble()},
-		Also: []func(context.Context, freshet.Entity) error{s.forgetPerson, s.shadows.Forget}, Now: s.o.Now, Logger: s.o.Logger,
+		Also: []func(context.Context, freshet.Entity) error{s.forgetPerson, s.forgetRefused, s.shadows.Forget}, Now: s.o.Now, Logger: s.o.Logger,
 	}); err != nil {
 		return err
 	}
@@ -227,6 +229,9 @@ func (s *Server) openHandOffs(ctx context.Context) error {
 	s.tables = tablestore.New(disktables.New(s.db), &tablestore.Options{Now: s.o.Now})
 	s.onClose("table store", s.tables.Close)
 	if err := s.openOutbox(ctx); err != nil {
+		return err
+	}
+	if err := s.openRefused(); err != nil {
 		return err
 	}
 	return s.openRegistry()

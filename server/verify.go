@@ -18,6 +18,7 @@ import (
 	"github.com/freshet-ml/freshet/internal/erase"
 	"github.com/freshet-ml/freshet/internal/history"
 	"github.com/freshet-ml/freshet/internal/project"
+	"github.com/freshet-ml/freshet/internal/refused"
 	"github.com/freshet-ml/freshet/jobqueue/diskqueue"
 	"github.com/freshet-ml/freshet/offlinestore"
 	"github.com/freshet-ml/freshet/offlinestore/diroffline"
@@ -41,7 +42,7 @@ func Traces(ctx context.Context, data, offline string, spec feature.EntitySpec, 
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	v := verification{e: freshet.Entity{Kind: spec.Kind, Key: key}, counts: map[string]int{}}
+	v := verification{e: freshet.Entity{Kind: spec.Kind, Key: key}, counts: map[string]int{}, keyFields: len(spec.KeyFields)}
 	if v.names, err = erase.NewNames(spec, key); err != nil {
 		return nil, err
 	}
@@ -64,9 +65,10 @@ func Traces(ctx context.Context, data, offline string, spec feature.EntitySpec, 
 
 // verification counts what is found.
 type verification struct {
-	e      freshet.Entity
-	names  *erase.Names
-	counts map[string]int
+	e         freshet.Entity
+	names     *erase.Names
+	counts    map[string]int
+	keyFields int
 }
 
 func (v *verification) events(ctx context.Context, db *disk.DB, data, offline string) (err error) {
@@ -206,6 +208,17 @@ func (v *verification) typed(ctx context.Context, db *disk.DB) (err error) {
 		after = letters[page-1].Job.ID
 	}
 	if v.counts["devices, preferences and messages"], err = v.people(ctx, db); err != nil {
+		return err
+	}
+	values, err := v.e.Key.Split(v.keyFields)
+	if err != nil {
+		return err
+	}
+	if err := (refusals{db.Pebble()}).All(func(_ uint64, e refused.Event) {
+		if e.Mentions(values) {
+			v.counts["refused events"]++
+		}
+	}); err != nil {
 		return err
 	}
 	store := diskpredictions.New(db)

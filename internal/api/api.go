@@ -15,6 +15,7 @@ import (
 
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/internal/presence"
+	"github.com/freshet-ml/freshet/internal/refused"
 	"github.com/freshet-ml/freshet/internal/release"
 	"github.com/freshet-ml/freshet/internal/telemetry"
 )
@@ -45,7 +46,6 @@ type API struct {
 	unpackers unpackers
 	uploads   chan struct{} // a place for each artifact that comes
 	traits    traitTables
-	refused   refusedEvents
 	origins   *http.CrossOriginProtection
 }
 
@@ -129,6 +129,7 @@ type Deps struct {
 	People      People
 	Deliveries  Deliveries
 	Hub         *presence.Hub // of open streams
+	Refused     *refused.List // events that were answered as taken and could not be taken
 
 	// Metrics is where the door's metrics are registered and what /metrics shows. Defaults to a registry of its own.
 	Metrics *prometheus.Registry

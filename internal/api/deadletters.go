@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/internal/refused"
 	"github.com/freshet-ml/freshet/jobqueue"
 )
 
@@ -44,15 +45,15 @@ func (a *API) getDeadLetters(w *response, r *http.Request) error {
 		return err
 	}
 	answer := struct {
-		DeadLetters []deadLetter   `json:"dead_letters"`
-		Next        freshet.JobID  `json:"next,omitempty"`
-		Refused     []refusedEvent `json:"refused_events,omitempty"`
+		DeadLetters []deadLetter    `json:"dead_letters"`
+		Next        freshet.JobID   `json:"next,omitempty"`
+		Refused     []refused.Event `json:"refused_events,omitempty"`
 	}{DeadLetters: make([]deadLetter, len(letters))}
 	for i, l := range letters {
 		answer.DeadLetters[i] = shown(l)
 	}
 	if q["after"] == "" {
-		answer.Refused = a.refused.newest(limit)
+		answer.Refused = a.deps.Refused.Newest(limit)
 	}
 	if len(letters) == limit {
 		answer.Next = letters[len(letters)-1].Job.ID

@@ -178,7 +178,7 @@ type Deliveries interface {
 func (d *Deps) check() {
 	if d.Live == nil || d.Log == nil || d.Past == nil || d.Rows == nil || d.Values == nil || d.Tables == nil || d.Jobs == nil || d.Predictions == nil ||
 		d.Predictor == nil || d.Models == nil || d.Versions == nil || d.Loaded == nil || d.Releases == nil || d.Blobs == nil || d.Streams == nil || d.Sizes == nil || d.Ready == nil ||
-		d.People == nil || d.Deliveries == nil || d.Hub == nil {
+		d.People == nil || d.Deliveries == nil || d.Hub == nil || d.Refused == nil {
 		panic("api: a dependency is missing")
 	}
 }

@@ -113,34 +113,58 @@ type chosenLetters struct {
 
 // postRedrive puts dead letters back into the queue.
 func (a *API) postRedrive(w *response, r *http.Request) error {
-	return a.onLetters(w, r, "redriven", a.deps.Jobs.Redrive)
-}
-
-// deleteDeadLetters forgets dead letters.
-func (a *API) deleteDeadLetters(w *response, r *http.Request) error {
-	return a.onLetters(w, r, "dropped", a.deps.Jobs.Drop)
-}
-
-// onLetters does something to the dead letters that a request chooses, and answers with how many there were.
-func (a *API) onLetters(w *response, r *http.Request, done string, do func(context.Context, []freshet.JobID) (int, error)) error {
-	if _, err := parseQuery(r); err != nil {
-		return err
-	}
-	var chosen chosenLetters
-	if err := a.readJSON(w, r, &chosen); err != nil {
-		return err
-	}
-	if chosen.All == (chosen.IDs != nil) {
-		return invalid("ids", "expected the ids of dead letters, or \"all\": true")
-	}
-	if len(chosen.IDs) > jobqueue.MaxPage {
-		return invalid("ids", "%d ids; expected at most %d", len(chosen.IDs), jobqueue.MaxPage)
-	}
-	n, err := a.eachLetter(r.Context(), chosen, do)
+	chosen, err := a.chosenLetters(w, r)
 	if err != nil {
 		return err
 	}
-	return w.value(http.StatusOK, map[string]int{done: n})
+	n, err := a.eachLetter(r.Context(), chosen, a.deps.Jobs.Redrive)
+	if err != nil {
+		return err
+	}
+	return w.value(http.StatusOK, map[string]int{"redriven": n})
+}
+
+// deleteDeadLetters forgets dead letters, and events that were refused.
+func (a *API) deleteDeadLetters(w *response, r *http.Request) error {
+	chosen, err := a.chosenLetters(w, r)
+	if err != nil {
+		return err
+	}
+	n, err := a.eachLetter(r.Context(), chosen, a.deps.Jobs.Drop)
+	if err != nil {
+		return err
+	}
+	refused := 0
+	if chosen.All {
+		refused, err = a.deps.Refused.DropAll()
+	} else {
+		ids := make([]string, len(chosen.IDs))
+		for i, id := range chosen.IDs {
+			ids[i] = string(id)
+		}
+		refused, err = a.deps.Refused.Drop(ids...)
+	}
+	if err != nil {
+		return err
+	}
+	return w.value(http.StatusOK, map[string]int{"dropped": n + refused})
+}
+
+// chosenLetters reads what a request is about.
+func (a *API) chosenLetters(w *response, r *http.Request) (chosen chosenLetters, err error) {
+	if _, err := parseQuery(r); err != nil {
+		return chosen, err
+	}
+	if err := a.readJSON(w, r, &chosen); err != nil {
+		return chosen, err
+	}
+	if chosen.All == (chosen.IDs != nil) {
+		return chosen, invalid("ids", "expected the ids of dead letters, or \"all\": true")
+	}
+	if len(chosen.IDs) > jobqueue.MaxPage {
+		return chosen, invalid("ids", "%d ids; expected at most %d", len(chosen.IDs), jobqueue.MaxPage)
+	}
+	return chosen, nil
 }
 
 // eachLetter goes over all dead letters once, in the order of their ids: those that die again meanwhile are not taken twice for ever.

@@ -37,6 +37,7 @@ import (
 	"github.com/freshet-ml/freshet/internal/project"
 	"github.com/freshet-ml/freshet/internal/pushtable"
 	"github.com/freshet-ml/freshet/internal/reader"
+	"github.com/freshet-ml/freshet/internal/refused"
 	"github.com/freshet-ml/freshet/internal/release"
 	"github.com/freshet-ml/freshet/internal/sweep"
 	"github.com/freshet-ml/freshet/jobqueue"
@@ -198,10 +199,14 @@ func newRigOf(t testing.TB, text string, o Options) *rig {
 		t.Fatal(err)
 	}
 	r.people, r.hub = people, presence.NewHub()
+	list, err := refused.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	deliverer := delivery.New(delivery.Deps{Outbox: people, Senders: []push.Sender{fakeSender{}}, Hub: r.hub, Metrics: delivery.NewMetrics(prometheus.NewRegistry()),
 		Settings: func() delivery.Settings { return delivery.Settings{} }}, delivery.Options{Now: clock})
 	r.api = New(Deps{
-		People: people, Deliveries: deliverer, Hub: r.hub,
+		People: people, Deliveries: deliverer, Hub: r.hub, Refused: list,
 		Live: r.live, Log: r.log, Past: r.log, Rows: rows, Values: logValues{reader.New(rows, r.log), r.log}, Tables: r.tables, Jobs: r.jobs,
 		Predictions: r.predictions, Predictor: r.back, Models: r.back, Streams: r.back, Sizes: r.back, Ready: r.back,
 		Versions: r.models, Blobs: r.blobs, Loaded: ondemand.New(r.models, []modelruntime.Runtime{fakeModel{}}, ondemand.Options{}),

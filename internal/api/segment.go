@@ -119,7 +119,7 @@ func openParcel(text []byte, call string) (parcel, error) {
 	return parcel{messages: *sent.Batch, sentAt: sent.SentAt, context: sent.Context}, nil
 }
 
-// takeParcel makes events and rows of the messages. When it returns nil, they are durable.
+// takeParcel makes events and rows of the messages. When it returns nil, they are durable, and those that could not be taken are listed.
 func (a *API) takeParcel(ctx context.Context, rel *release.Opened, p parcel) error {
 	b := a.batches.Get().(*batch)
 	defer a.returnBatch(b)
@@ -140,10 +140,9 @@ func (a *API) takeParcel(ctx context.Context, rel *release.Opened, p parcel) err
 	}
 	a.countEvents(b)
 	for _, refused := range taker.refused {
-		a.metrics.segmentRefused.Of(refused.Cause).Inc()
-		a.refused.add(refused)
+		a.metrics.segmentRefused.Of(refusalCause(refused.Cause)).Inc()
 	}
-	return nil
+	return a.deps.Refused.Add(taker.refused...)
 }
 
 // failSegment answers err in Segment's form. A body that can never be taken is 400, as there.

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/internal/refused"
 )
 
 // segmentProject is testProject with what the Segment door needs.
@@ -53,10 +54,10 @@ func (r *rig) logged(user freshet.Key) (list []string) {
 	return list
 }
 
-func (r *rig) refusedEvents() (list []refusedEvent) {
+func (r *rig) refusedEvents() (list []refused.Event) {
 	r.t.Helper()
 	return decodeAnswer[struct {
-		Refused []refusedEvent `json:"refused_events"`
+		Refused []refused.Event `json:"refused_events"`
 	}](r.t, r.get("/v1/dead-letters")).Refused
 }
 
@@ -135,7 +136,7 @@ func TestSegmentBatch(t *testing.T) {
 		t.Errorf("sent again: got %s", got)
 	}
 	refused := r.refusedEvents()
-	if len(refused) != 2 || refused[0].EventID != "m3" || refused[0].Cause != causeInvalid || refused[0].Field != "seconds" || refused[0].Door != "segment" {
+	if len(refused) != 2 || refused[0].EventID != "m3" || refused[0].Cause != string(causeInvalid) || refused[0].Field != "seconds" || refused[0].Door != "segment" {
 		t.Errorf("refused %+v", refused)
 	}
 }
@@ -176,7 +177,7 @@ func TestSegmentRefused(t *testing.T) {
 	} {
 		r.taken("/v1/batch", `{"batch":[`+c.message+`,{"type":"track","userId":"good","event":"search"}]}`)
 		got := r.refusedEvents()[0]
-		if got.Cause != c.cause || !strings.Contains(got.Reason, c.words) || got.Message != clip(c.message, maxSegmentMessage) {
+		if got.Cause != string(c.cause) || !strings.Contains(got.Reason, c.words) || got.Message != clip(c.message, maxSegmentMessage) {
 			t.Errorf("%.100s: refused as %s: %s", c.message, got.Cause, got.Reason)
 		}
 	}
@@ -263,23 +264,6 @@ func TestSegmentTraits(t *testing.T) {
 	}
 	if got := r.logged("u1"); len(got) > 0 { // there is no event type identify
 		t.Errorf("events: %s", got)
-	}
-}
-
-func TestRefusedEventsAreBounded(t *testing.T) {
-	t.Parallel()
-	var list refusedEvents
-	for i := range maxRefused + 10 {
-		list.add(refusedEvent{EventID: strconv.Itoa(i)})
-	}
-	if got := list.newest(maxRefused * 2); len(got) != maxRefused || got[0].EventID != "1009" || got[maxRefused-1].EventID != "10" {
-		t.Errorf("%d events, from %s to %s", len(got), got[0].EventID, got[len(got)-1].EventID)
-	}
-	for range 200 {
-		list.add(refusedEvent{Message: strings.Repeat("x", maxSegmentMessage)})
-	}
-	if got := list.newest(maxRefused); len(got) != maxRefusedBytes/maxSegmentMessage {
-		t.Errorf("%d large events", len(got))
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/feature/expression"
 	"github.com/freshet-ml/freshet/internal/project"
+	"github.com/freshet-ml/freshet/internal/refused"
 	"github.com/freshet-ml/freshet/internal/release"
 	"github.com/freshet-ml/freshet/tablestore"
 )
@@ -23,7 +24,7 @@ type segmentTaker struct {
 	ingest   freshet.Timestamp
 	maxDepth int
 	traits   []traitRow
-	refused  []refusedEvent
+	refused  []refused.Event
 }
 
 // take takes one message: as an event, as a row of traits, or as both.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/internal/pushtable"
+	"github.com/freshet-ml/freshet/internal/refused"
 	"github.com/freshet-ml/freshet/tablestore"
 )
 
@@ -186,9 +187,9 @@ func (m *segmentMessage) at(received tablestore.Moment) (tablestore.Moment, erro
 }
 
 // refused is the message in the list of the refused.
-func (m *segmentMessage) refused(at freshet.Timestamp, cause refusalCause, err error) refusedEvent {
-	return refusedEvent{
-		At: at, Door: "segment", Cause: cause, EventID: clip(m.id, freshet.MaxEventIDBytes), Code: freshet.CodeOf(err),
+func (m *segmentMessage) refused(at freshet.Timestamp, cause refusalCause, err error) refused.Event {
+	return refused.Event{
+		At: at, Door: "segment", Cause: string(cause), EventID: clip(m.id, freshet.MaxEventIDBytes), Code: freshet.CodeOf(err),
 		Field: clip(freshet.FieldOf(err), 64), Reason: clip(err.Error(), maxDetail), Message: strings.ToValidUTF8(clip(string(m.raw), maxSegmentMessage), "\uFFFD"),
 	}
 }

@@ -49,6 +49,7 @@ const (
 	PrefixTables      = 't'
 	PrefixErasures    = 'g' // gone
 	PrefixOutbox      = 'n'
+	PrefixRefused     = 'y'
 )
 
 const (
