@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -104,7 +106,10 @@ func readEvents(t *testing.T, lines *bufio.Scanner, n int) (events []string) {
 	for len(events) < n && lines.Scan() {
 		switch line := lines.Text(); {
 		case line == "" && len(one) > 0:
-			events, one = append(events, strings.Join(one, "|")), nil
+			if len(one) > 1 { // an id alone is no event
+				events = append(events, strings.Join(one, "|"))
+			}
+			one = nil
 		case strings.HasPrefix(line, "id:"), strings.HasPrefix(line, "event:"), strings.HasPrefix(line, "data:"):
 			one = append(one, line)
 		}
@@ -158,6 +163,29 @@ func TestStream(t *testing.T) {
 			t.Errorf("after %s: %q, want %s", last, got, want)
 		}
 		stop()
+	}
+	// Who comes back, also before the first message, gets the predictions that were stored meanwhile, the newest of each pipeline.
+	for i, p := range []freshet.PipelineName{"today", "next", "today"} {
+		made := freshet.Prediction{Pipeline: p, Entity: freshet.Entity{Kind: "user", Key: "u1"}, Cause: freshet.Place{Offset: freshet.Offset(i + 1)}, CreatedAt: now + freshet.Timestamp(i), Items: []freshet.Item{{ID: freshet.Key(fmt.Sprint("c", i))}}}
+		if _, err := r.predictions.Put(t.Context(), made); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lines, stop = openStream(t, s.URL, "0")
+	if lines.Scan(); lines.Text() != "retry: 2000" {
+		t.Errorf("it begins with %q", lines.Text())
+	}
+	if lines.Scan(); lines.Text() != "id: 0" { // what a client says that comes back before the first event
+		t.Errorf("it goes on with %q", lines.Text())
+	}
+	got = strings.Join(readEvents(t, lines, 3), "\n")
+	stop()
+	var order []int
+	for _, want := range []string{`id: 0|event: prediction|data: {"pipeline":"next"`, `id: 0|event: prediction|data: {"pipeline":"today"`, `"id":"c2"`, `id: 1|event: message`} {
+		order = append(order, strings.Index(got, want))
+	}
+	if !slices.IsSorted(order) || order[0] != 0 || strings.Contains(got, `"id":"c0"`) {
+		t.Errorf("after a reconnect, at %v of\n%s", order, got)
 	}
 	if status, body := ask(r, "POST", "/v1/users/u1/stream/ack", `{"id":1}`); status != 204 {
 		t.Errorf("ack: %d %s", status, body)

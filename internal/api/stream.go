@@ -1,8 +1,10 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -17,8 +19,9 @@ const (
 	streamPage  = 100
 )
 
-// getStream sends the user's in-app messages, from behind Last-Event-ID, and each prediction that is stored meanwhile, as server-sent events. Messages have ids; predictions have none: the newest
-// is there to be pulled.
+// getStream sends the user's in-app messages, from behind Last-Event-ID, and each prediction that is stored meanwhile, as server-sent events. Only messages
+// are counted: what else is sent has the id of the last message, so that whoever connects again says it. Such a one gets the newest prediction of each pipeline
+// first, among them those that were stored in between.
 func (a *API) getStream(w *response, r *http.Request) error {
 	q, err := parseQuery(r, "last_event_id")
 	if err != nil {
@@ -57,9 +60,10 @@ func (a *API) getStream(w *response, r *http.Request) error {
 		return err
 	}
 	defer sub.Close()
-	s := &stream{a: a, w: w, control: http.NewResponseController(w), sub: sub, user: entity.Key, spec: spec, after: after}
+	s := &stream{a: a, w: w, control: http.NewResponseController(w), sub: sub, entity: entity, spec: spec, after: after}
 	w.WriteHeader(http.StatusOK)
-	if s.write([]byte("retry: 2000\n\n")) == nil {
+	// An id without data makes no event: it is what a client that loses the line before the first event says when it comes back.
+	if s.write(append(strconv.AppendUint([]byte("retry: 2000\nid: "), after, 10), "\n\n"...)) == nil && (text == "" || s.resume(r.Context()) == nil) {
 		s.run(r.Context())
 	}
 	return nil // the answer has begun: its end is all that can be said
@@ -71,7 +75,7 @@ type stream struct {
 	w       *response
 	control *http.ResponseController
 	sub     *presence.Stream
-	user    freshet.Key
+	entity  freshet.Entity
 	spec    feature.EntitySpec
 	after   uint64
 }
@@ -88,8 +92,7 @@ func (s *stream) run(ctx context.Context) {
 			if !ok {
 				return
 			}
-			b := append([]byte("event: prediction\ndata: "), appendPrediction(nil, &p, s.spec, marks{})...)
-			err = s.write(append(b, "\n\n"...))
+			err = s.prediction(&p)
 		case <-beat.C:
 			err = s.write([]byte(": heartbeat\n\n"))
 		case <-ctx.Done():
@@ -100,10 +103,30 @@ func (s *stream) run(ctx context.Context) {
 	}
 }
 
+// resume writes the newest predictions that are stored: the stream itself may have had them already, which is no harm, or they came while nobody listened.
+func (s *stream) resume(ctx context.Context) error {
+	stored, err := s.a.deps.Predictions.List(ctx, s.entity)
+	if err != nil {
+		return err
+	}
+	slices.SortStableFunc(stored, func(a, b freshet.Prediction) int { return cmp.Compare(a.CreatedAt, b.CreatedAt) })
+	for i := range stored {
+		if err := s.prediction(&stored[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *stream) prediction(p *freshet.Prediction) error {
+	b := append(strconv.AppendUint([]byte("id: "), s.after, 10), "\nevent: prediction\ndata: "...)
+	return s.write(append(append(b, appendPrediction(nil, p, s.spec, marks{})...), "\n\n"...))
+}
+
 // messages writes what is in the outbox behind the last one written.
 func (s *stream) messages(ctx context.Context) error {
 	for {
-		list, err := s.a.deps.People.InApp(ctx, s.user, s.after, s.a.now(), streamPage)
+		list, err := s.a.deps.People.InApp(ctx, s.entity.Key, s.after, s.a.now(), streamPage)
 		if err != nil {
 			return err
 		}
@@ -147,7 +170,7 @@ func (a *API) postAck(w *response, r *http.Request) error {
 	if err := a.readJSON(w, r, &sent); err != nil {
 		return err
 	}
-	if sent.ID < 1 {
+	if sent.ID < 0 {
 		return invalid("id", "%d is no id of this stream", sent.ID)
 	}
 	if err := a.deps.People.Ack(r.Context(), user, uint64(sent.ID)); err != nil {
