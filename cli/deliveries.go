@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"encoding/csv"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -16,8 +18,10 @@ type deliveriesCommand struct {
 	ID string `arg:"" optional:"" help:"A message to show with all that is known of it."`
 
 	User   string `placeholder:"KEY" help:"Messages to this user only."`
+	Reason string `placeholder:"RULE" help:"Only those that ended for this reason: holdout, cap, opt_out and so on."`
 	Funnel bool   `help:"Count: how many were decided on, refused by which rule, sent, accepted, opened."`
-	Limit  int    `default:"100" placeholder:"N" help:"Most messages to list (default ${default})."`
+	CSV    bool   `name:"csv" help:"As CSV, a line for each message with its outcomes: to compute with."`
+	Limit  int    `default:"100" placeholder:"N" help:"Most messages to list, 0 for all (default ${default})."`
 	remote
 }
 
@@ -29,7 +33,8 @@ Examples:
 
   freshet deliveries --user u1
   freshet deliveries next_step-17-9120
-  freshet deliveries --funnel`
+  freshet deliveries --funnel
+  freshet deliveries --limit 0 --csv > deliveries.csv`
 }
 
 // Run prints the messages, the one, or the counts.
@@ -50,13 +55,15 @@ func (c *deliveriesCommand) Run(ctx context.Context, sh *shell) error {
 		return sh.printTable(deliveryLines(&d))
 	case c.Funnel:
 		return c.funnel(ctx, cl, sh)
-	case c.Limit < 1:
-		return freshet.FieldErrorf(freshet.InvalidArgument, "limit", "--limit %d: expected at least 1", c.Limit)
+	case c.Limit < 0:
+		return freshet.FieldErrorf(freshet.InvalidArgument, "limit", "--limit %d: expected at least 1, or 0 for all", c.Limit)
+	case c.CSV:
+		return c.export(ctx, cl, sh)
 	}
 	list := []client.Delivery{}
-	err = c.each(ctx, cl, func(d *client.Delivery) bool {
+	err = c.some(ctx, cl, func(d *client.Delivery) error {
 		list = append(list, *d)
-		return len(list) < c.Limit
+		return nil
 	})
 	if err != nil {
 		return err
@@ -73,6 +80,49 @@ func (c *deliveriesCommand) Run(ctx context.Context, sh *shell) error {
 		rows = append(rows, []string{string(d.ID), string(d.User), d.State, d.Reason, d.Channel, strconv.Itoa(d.Attempts), d.CreatedAt.String(), d.Title})
 	}
 	return sh.printTable(rows)
+}
+
+// export writes the messages as CSV.
+func (c *deliveriesCommand) export(ctx context.Context, cl *client.Client, sh *shell) error {
+	outcomes := []string{"opened", "dismissed", "started", "completed"}
+	w := csv.NewWriter(sh.out)
+	header := []string{"delivery", "user_id", "pipeline", "category", "event_id", "release", "channel", "state", "reason", "attempts", "created_at", "ended_at"}
+	if err := w.Write(append(header, outcomes...)); err != nil {
+		return err
+	}
+	err := c.some(ctx, cl, func(d *client.Delivery) error {
+		ended := ""
+		if d.EndedAt != nil {
+			ended = d.EndedAt.String()
+		}
+		line := []string{string(d.ID), string(d.User), string(d.Pipeline), d.Category, string(d.EventID), string(d.Release), d.Channel, d.State, d.Reason,
+			strconv.Itoa(d.Attempts), d.CreatedAt.String(), ended}
+		for _, o := range outcomes {
+			at := ""
+			if t, ok := d.Outcomes[o]; ok {
+				at = t.String()
+			}
+			line = append(line, at)
+		}
+		return w.Write(line)
+	})
+	w.Flush()
+	return errors.Join(err, w.Error())
+}
+
+// some goes over the messages that are asked for.
+func (c *deliveriesCommand) some(ctx context.Context, cl *client.Client, f func(*client.Delivery) error) error {
+	n := 0
+	var failed error
+	err := c.each(ctx, cl, func(d *client.Delivery) bool {
+		if c.Reason != "" && d.Reason != c.Reason {
+			return true
+		}
+		n++
+		failed = f(d)
+		return failed == nil && n != c.Limit
+	})
+	return errors.Join(err, failed)
 }
 
 // each goes over the messages, page by page, until f is false.

@@ -35,6 +35,8 @@ func newFakeServer() *fakeServer {
 	mux.HandleFunc("GET /v1/entities/{kind}/{key}/predictions/{pipeline}", f.prediction)
 	mux.HandleFunc("GET /v1/status", f.status)
 	mux.HandleFunc("GET /v1/jobs", f.jobs)
+	mux.HandleFunc("GET /v1/deliveries", f.deliveries)
+	mux.HandleFunc("GET /v1/deliveries/{id}", f.delivery)
 	mux.HandleFunc("DELETE /v1/entities/{kind}/{key}", f.erase)
 	mux.HandleFunc("GET /v1/erases/{id}", f.erase)
 	mux.HandleFunc("GET /v1/entities/{kind}/{key}/trace", f.trace)
@@ -213,6 +215,43 @@ func (f *fakeServer) job(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	fmt.Fprint(w, fakeJob)
+}
+
+// fakeDeliveries are one that was opened, one that is held out, and one that waits.
+var fakeDeliveries = []string{
+	`{"id":"next-3-1","user_id":"u1","pipeline":"next","category":"suggestions","event_id":"e1","release":"r7","title":"Up next","body":"Rain, and wind","state":"sent",
+"channel":"apns","device":"phone","provider_id":"p1","attempts":2,"created_at":"2025-03-03T12:00:00.000Z","expires_at":"2025-03-03T12:15:00.000Z",
+"ended_at":"2025-03-03T12:00:02.000Z","outcomes":{"opened":"2025-03-03T12:01:00.000Z"}}`,
+	`{"id":"next-3-2","user_id":"u2","pipeline":"next","category":"suggestions","event_id":"e2","release":"r7","title":"Up next","body":"Rain","state":"suppressed","reason":"holdout",
+"channel":"apns","attempts":0,"created_at":"2025-03-03T12:00:00.000Z","expires_at":"2025-03-03T12:15:00.000Z","ended_at":"2025-03-03T12:00:01.000Z"}`,
+	`{"id":"other-3-1","user_id":"u1","pipeline":"other","category":"news","title":"News","state":"waiting","attempts":0,"created_at":"2025-03-03T12:00:00.000Z",
+"expires_at":"2025-03-03T12:15:00.000Z","due_at":"2025-03-03T12:00:05.000Z"}`,
+}
+
+// deliveries answers one at a time: the command turns the pages.
+func (f *fakeServer) deliveries(w http.ResponseWriter, r *http.Request) {
+	at, next := 0, ""
+	if after := r.URL.Query().Get("after"); after != "" {
+		at = slices.IndexFunc(fakeDeliveries, func(d string) bool { return strings.Contains(d, after) }) + 1
+	}
+	if r.URL.Query().Get("user_id") == "nobody" {
+		fmt.Fprint(w, `{"deliveries":[]}`)
+		return
+	}
+	if at < len(fakeDeliveries)-1 {
+		next = `,"next":"` + fakeDeliveries[at][len(`{"id":"`):strings.Index(fakeDeliveries[at], `","user_id`)] + `"`
+	}
+	fmt.Fprintf(w, `{"deliveries":[%s]%s}`, fakeDeliveries[at], next)
+}
+
+func (f *fakeServer) delivery(w http.ResponseWriter, r *http.Request) {
+	for _, d := range fakeDeliveries {
+		if strings.Contains(d, `"id":"`+r.PathValue("id")+`"`) {
+			fmt.Fprint(w, d)
+			return
+		}
+	}
+	problem(w, 404, freshet.NotFound, "", "there is no delivery")
 }
 
 // refusedEvents answers a page of dead letters with the refused events only: the letters are asked for as jobs.

@@ -258,6 +258,9 @@ func (d *Deliverer) apply(tx *outbox.Tx, v verdict) (durable bool) {
 		return false
 	}
 	giveBack(tx)
+	if v.channel != "" {
+		m.Channel = v.channel
+	}
 	d.end(tx, outbox.Suppressed, v.reason)
 	return false
 }

@@ -75,7 +75,7 @@ func (f facts) decide() verdict {
 		return f.refused(reasonOptOut)
 	}
 	if m.Policy.Holdout {
-		return verdict{do: suppress, reason: reasonHoldout}
+		return verdict{do: suppress, reason: reasonHoldout, channel: f.wouldGo(channels)}
 	}
 	if f.present && !onItsWay {
 		return verdict{do: show, reason: reasonPresent, channel: push.InApp}
@@ -171,6 +171,16 @@ func (f facts) route(channels []push.Channel) verdict {
 		}
 	}
 	return verdict{do: suppress, reason: reasonNoToken}
+}
+
+// wouldGo is the channel by which a message that is held out would have gone, were there no caps: with cause, release and category it is what a held-out user is
+// compared by.
+func (f facts) wouldGo(channels []push.Channel) push.Channel {
+	m := *f.tx.Message
+	m.Policy.Caps = nil
+	tx := *f.tx
+	tx.Message, f.tx = &m, &tx
+	return f.route(channels).channel
 }
 
 func (f facts) capped(c push.Channel) bool {

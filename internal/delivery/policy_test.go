@@ -41,16 +41,20 @@ func TestPolicy(t *testing.T) {
 		device string
 		until  time.Time
 	}{
-		"goes":                     {func(f *facts) {}, send, "", "d1", time.Time{}},
-		"expired":                  {func(f *facts) { f.at = noon.Add(15 * time.Minute) }, suppress, reasonExpired, "", time.Time{}},
-		"a millisecond before":     {func(f *facts) { f.at = noon.Add(15*time.Minute - time.Millisecond) }, send, "", "d1", time.Time{}},
-		"out of all":               {func(f *facts) { f.tx.Preferences.OptOut.All = true }, suppress, reasonOptOut, "", time.Time{}},
-		"out of the category":      {func(f *facts) { f.tx.Preferences.OptOut.Categories = []string{"suggestions"} }, suppress, reasonOptOut, "", time.Time{}},
-		"out of another":           {func(f *facts) { f.tx.Preferences.OptOut.Categories = []string{"news"} }, send, "", "d1", time.Time{}},
-		"out of one channel":       {func(f *facts) { f.tx.Preferences.OptOut.Channels = []push.Channel{push.APNs} }, suppress, reasonNoToken, "", time.Time{}},
-		"out of both channels":     {func(f *facts) { f.tx.Preferences.OptOut.Channels = []push.Channel{push.APNs, push.FCM} }, suppress, reasonOptOut, "", time.Time{}},
-		"opt-out before holdout":   {func(f *facts) { f.tx.Preferences.OptOut.All = true; f.tx.Message.Policy.Holdout = true }, suppress, reasonOptOut, "", time.Time{}},
-		"holdout before presence":  {func(f *facts) { f.present = true; f.tx.Message.Policy.Holdout = true }, suppress, reasonHoldout, "", time.Time{}},
+		"goes":                    {func(f *facts) {}, send, "", "d1", time.Time{}},
+		"expired":                 {func(f *facts) { f.at = noon.Add(15 * time.Minute) }, suppress, reasonExpired, "", time.Time{}},
+		"a millisecond before":    {func(f *facts) { f.at = noon.Add(15*time.Minute - time.Millisecond) }, send, "", "d1", time.Time{}},
+		"out of all":              {func(f *facts) { f.tx.Preferences.OptOut.All = true }, suppress, reasonOptOut, "", time.Time{}},
+		"out of the category":     {func(f *facts) { f.tx.Preferences.OptOut.Categories = []string{"suggestions"} }, suppress, reasonOptOut, "", time.Time{}},
+		"out of another":          {func(f *facts) { f.tx.Preferences.OptOut.Categories = []string{"news"} }, send, "", "d1", time.Time{}},
+		"out of one channel":      {func(f *facts) { f.tx.Preferences.OptOut.Channels = []push.Channel{push.APNs} }, suppress, reasonNoToken, "", time.Time{}},
+		"out of both channels":    {func(f *facts) { f.tx.Preferences.OptOut.Channels = []push.Channel{push.APNs, push.FCM} }, suppress, reasonOptOut, "", time.Time{}},
+		"opt-out before holdout":  {func(f *facts) { f.tx.Preferences.OptOut.All = true; f.tx.Message.Policy.Holdout = true }, suppress, reasonOptOut, "", time.Time{}},
+		"holdout before presence": {func(f *facts) { f.present = true; f.tx.Message.Policy.Holdout = true }, suppress, reasonHoldout, "", time.Time{}},
+		"holdout whatever the caps": {func(f *facts) {
+			f.tx.Message.Policy.Holdout, f.tx.Message.Policy.Caps = true, []outbox.Cap{{Count: 1, Window: hour}}
+			f.tx.Recent.Sent = sent(time.Minute)
+		}, suppress, reasonHoldout, "", time.Time{}},
 		"present before duplicate": {func(f *facts) { f.present = true; f.reserve(push.APNs); f.tx.Message.Reserved = 0 }, show, reasonPresent, "", time.Time{}},
 		"duplicate":                {func(f *facts) { f.reserve(push.APNs); f.tx.Message.Reserved = 0 }, suppress, reasonDuplicate, "", time.Time{}},
 		"another text":             {func(f *facts) { f.reserve(push.APNs); f.tx.Message.Reserved, f.tx.Message.Body = 0, "Sun" }, send, "", "d1", time.Time{}},

@@ -22,14 +22,23 @@ func ES256(key *ecdsa.PrivateKey, keyID string, claims any) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	signature, err := signES256(key, sum)
+	if err != nil {
+		return "", err
+	}
+	return signed + "." + base64.RawURLEncoding.EncodeToString(signature), nil
+}
+
+// signES256 is the two numbers of the signature, 32 bytes each.
+func signES256(key *ecdsa.PrivateKey, sum []byte) ([]byte, error) {
 	r, s, err := ecdsa.Sign(rand.Reader, key, sum)
 	if err != nil {
-		return "", freshet.Errorf(freshet.Internal, "sign a token: %w", err)
+		return nil, freshet.Errorf(freshet.Internal, "sign a token: %w", err)
 	}
-	var signature [64]byte
+	signature := make([]byte, 64)
 	r.FillBytes(signature[:32])
 	s.FillBytes(signature[32:])
-	return signed + "." + base64.RawURLEncoding.EncodeToString(signature[:]), nil
+	return signature, nil
 }
 
 // RS256 signs claims, a struct or map, with an RSA key. keyID is left out if it is "".
@@ -38,11 +47,19 @@ func RS256(key *rsa.PrivateKey, keyID string, claims any) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	signature, err := rsa.SignPKCS1v15(nil, key, crypto.SHA256, sum)
+	signature, err := signRS256(key, sum)
 	if err != nil {
-		return "", freshet.Errorf(freshet.Internal, "sign a token: %w", err)
+		return "", err
 	}
 	return signed + "." + base64.RawURLEncoding.EncodeToString(signature), nil
+}
+
+func signRS256(key *rsa.PrivateKey, sum []byte) ([]byte, error) {
+	signature, err := rsa.SignPKCS1v15(nil, key, crypto.SHA256, sum)
+	if err != nil {
+		return nil, freshet.Errorf(freshet.Internal, "sign a token: %w", err)
+	}
+	return signature, nil
 }
 
 // body is what is signed, header and claims, with its hash.
