@@ -3,7 +3,6 @@ package loadgen
 import (
 	"context"
 	"math"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -59,17 +58,16 @@ func (p pace) due(i int) time.Time {
 	return p.start.Add(time.Duration(float64(i) / p.rate * float64(time.Second)))
 }
 
-// run hands out each number when it is due. It keeps a thread of its own, because the Go scheduler may wake a sleeping
-// goroutine a millisecond late, which would count as latency of the server.
+// run hands out each number when it is due.
 func (p pace) run(ctx context.Context, total int, ready chan<- int) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
+	a := newAlarm()
+	defer a.close()
 	for i := range total {
 		for wait := time.Until(p.due(i)); wait > 0; wait = time.Until(p.due(i)) {
 			if ctx.Err() != nil {
 				return
 			}
-			sleep(min(wait, 100*time.Millisecond))
+			a.sleep(min(wait, 100*time.Millisecond))
 		}
 		if ctx.Err() != nil {
 			return
