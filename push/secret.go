@@ -98,6 +98,35 @@ func Resolve(text string, env func(string) (string, bool)) (Secret, error) {
 	return nil, freshet.Errorf(freshet.NotFound, "the environment variable %s is not set, nor %s_FILE with the path of a file", name, name)
 }
 
+// Lookup is Resolve at each use until it succeeds: for a sender that is made although what it signs with is not there yet.
+func Lookup(text string, env func(string) (string, bool)) Secret {
+	l := &lookup{text: text, env: env}
+	return l.read
+}
+
+type lookup struct {
+	text string
+	env  func(string) (string, bool)
+
+	mu    sync.Mutex
+	found Secret
+}
+
+func (l *lookup) read() ([]byte, error) {
+	l.mu.Lock()
+	if l.found == nil {
+		found, err := Resolve(l.text, l.env)
+		if err != nil {
+			l.mu.Unlock()
+			return nil, err
+		}
+		l.found = found
+	}
+	found := l.found
+	l.mu.Unlock()
+	return found()
+}
+
 // Variable is the name in "${NAME}"; ok is false for any other text.
 func Variable(text string) (name string, ok bool) {
 	inner, begins := strings.CutPrefix(text, "${")

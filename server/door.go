@@ -33,7 +33,7 @@ func (s *Server) openDoor(values *reader.Reader, models *serving.Server) error {
 		Predictor: s.orchestrator, Models: models, Versions: s.models, Loaded: loaded, Releases: s.publisher, Blobs: s.decisions,
 		Streams: &streams{receiver: s.receiver, jobs: s.jobs, backlog: uint64(s.o.Backlog), now: s.o.Now},
 		Sizes:   s.sweeper,
-		Ready:   readiness{s.receiver},
+		Ready:   readiness{s.receiver, s.channels},
 		People:  s.outbox, Deliveries: s.deliverer, Hub: s.hub, Refused: s.refused,
 		Metrics: s.registry, Logger: s.o.Logger, Now: s.o.Now,
 		Version: Version(), Roles: []string{"api", "receiver", "orchestration", "delivery"},
@@ -102,7 +102,10 @@ func (s *streams) Backlogged() (reason string, yes bool) {
 	return "", false
 }
 
-type readiness struct{ receiver *receiver.Receiver }
+type readiness struct {
+	receiver *receiver.Receiver
+	*channels
+}
 
 // Ready is when the rows have caught up with what was in the log at the start.
 func (r readiness) Ready() []string {

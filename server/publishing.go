@@ -39,7 +39,7 @@ func (s *Server) openReleases(ctx context.Context, p *project.Project, past *his
 	s.onClose("shadow", s.shadows.Close)
 	s.publisher = publishing.New(publishing.Deps{
 		Registry: s.decisions, Versions: s.models, Live: s.live, Views: views{s.receiver, s.log}, Models: models, Predictor: s.orchestrator,
-		Users: users{s.log, past}, Shadows: s.shadows, Runtimes: s.o.Runtimes,
+		Users: users{s.log, past}, Shadows: s.shadows, Runtimes: s.o.Runtimes, Channels: s.channels,
 	}, publishing.Options{Keep: s.o.KeepFormer, Now: s.o.Now, Logger: s.o.Logger})
 	s.onClose("releases", s.publisher.Close)
 	err := s.publisher.Start(ctx, func() (*project.Project, error) {

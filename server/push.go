@@ -3,7 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
-	"os"
+	"log/slog"
 	"strings"
 
 	"github.com/freshet-ml/freshet"
@@ -12,17 +12,10 @@ import (
 	"github.com/freshet-ml/freshet/internal/presence"
 	"github.com/freshet-ml/freshet/internal/project"
 	"github.com/freshet-ml/freshet/internal/release"
+	"github.com/freshet-ml/freshet/internal/telemetry"
 	"github.com/freshet-ml/freshet/outbox"
 	"github.com/freshet-ml/freshet/outbox/diskoutbox"
-	"github.com/freshet-ml/freshet/push"
-	"github.com/freshet-ml/freshet/push/apns"
-	"github.com/freshet-ml/freshet/push/fcm"
-	"github.com/freshet-ml/freshet/push/webhook"
-	"github.com/freshet-ml/freshet/push/webpush"
 )
-
-// pushConns is how many connections a sender keeps to one host. Over HTTP/2 one carries many calls.
-const pushConns = 16
 
 func (s *Server) openOutbox(ctx context.Context) (err error) {
 	s.outbox, err = outbox.New(ctx, diskoutbox.New(s.db), &outbox.Options{Backlog: s.o.Backlog, Now: s.o.Now})
@@ -33,65 +26,24 @@ func (s *Server) openOutbox(ctx context.Context) (err error) {
 	return nil
 }
 
-// openDelivery makes the senders of the project. What they sign with is looked up here: a secret that is missing stops the start, not the first message.
-func (s *Server) openDelivery(p *project.Project) error {
-	senders, err := s.senders(p.Push)
-	if err != nil {
-		return err
-	}
+// openDelivery has messages go by the senders of the releases that are open.
+func (s *Server) openDelivery() {
 	s.hub = presence.NewHub()
 	s.deliverer = delivery.New(delivery.Deps{
-		Outbox: s.outbox, Senders: senders, Hub: s.hub, Metrics: delivery.NewMetrics(s.registry),
+		Outbox: s.outbox, Senders: s.channels, Hub: s.hub, Metrics: delivery.NewMetrics(s.registry),
 		Settings: func() delivery.Settings {
 			p := s.live.Load().Project().Push
 			return delivery.Settings{Quiet: p.Quiet, Zone: p.Zone, Presence: p.Presence}
 		},
 	}, delivery.Options{Now: s.o.Now, Logger: s.o.Logger})
-	return nil
+	for _, missing := range s.channels.Degraded() {
+		s.o.Logger.Error("push: a channel cannot send; its messages wait for it as long as they live", slog.String("missing", missing))
+	}
+	s.registry.MustRegister(telemetry.Func("freshet_push_degraded", "What the channels of the live release lack, such as secrets. Their messages wait.",
+		func() float64 { return float64(len(s.channels.Degraded())) }))
 }
 
-func (s *Server) senders(p *project.Push) (senders []push.Sender, err error) {
-	allowed := push.Addresses{Private: s.o.PushPrivate}
-	secret := func(key, text string) push.Secret {
-		value, resolved := push.Resolve(text, os.LookupEnv)
-		if resolved != nil && err == nil {
-			err = freshet.FieldErrorf("", key, "%s: %w", key, resolved)
-		}
-		return value
-	}
-	address := func(key, text string) string {
-		if text == "" || err != nil {
-			return text
-		}
-		if wrong := allowed.Check(text); wrong != nil {
-			err = freshet.FieldErrorf("", key, "%s: %w; --push-private allows it", key, wrong)
-		}
-		return text
-	}
-	if a := p.APNs; a != nil {
-		senders = append(senders, apns.New(apns.Options{
-			URL: address("push.apns.url", a.URL), Key: secret("push.apns.key", a.Key), KeyID: a.KeyID, TeamID: a.TeamID, Topic: a.Topic, Client: allowed.Client(pushConns), Now: s.o.Now,
-		}))
-	}
-	if f := p.FCM; f != nil {
-		senders = append(senders, fcm.New(fcm.Options{
-			URL: address("push.fcm.url", f.URL), Account: secret("push.fcm.account", f.Account), Client: allowed.Client(pushConns), Now: s.o.Now,
-		}))
-	}
-	if w := p.WebPush; w != nil {
-		senders = append(senders, webpush.New(webpush.Options{
-			Key: secret("push.webpush.key", w.Key), Subject: w.Subject, Addresses: allowed, Client: allowed.Client(pushConns), Now: s.o.Now,
-		}))
-	}
-	if h := p.Webhook; h != nil {
-		senders = append(senders, webhook.New(webhook.Options{
-			URL: address("push.webhook.url", h.URL), Secret: secret("push.webhook.secret", h.Secret), Client: allowed.Client(pushConns), Now: s.o.Now,
-		}))
-	}
-	return senders, err
-}
-
-// messages hands predictions to the deliverer, which is made after the orchestrator: its senders are those of the live release.
+// messages hands predictions to the deliverer, which is made after the orchestrator.
 type messages struct{ s *Server }
 
 // Offer implements what orchestration asks for.

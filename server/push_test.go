@@ -1,11 +1,17 @@
 package server_test
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -136,5 +142,78 @@ func TestRefusedEvents(t *testing.T) {
 			t.Errorf("dropped %d, %v", n, err)
 		}
 		listed(c)
+	})
+}
+
+// TestChannelsFollowTheRelease: a server without the secret of a channel starts and says so; what asks for a release is held to what it needs; a release with other
+// credentials sends by them, without a restart.
+func TestChannelsFollowTheRelease(t *testing.T) {
+	m := newRemoteModel(t, nil)
+	signed := make(chan string, 10)
+	hook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		h := r.Header
+		signed <- h.Get("webhook-id") + "." + h.Get("webhook-timestamp") + "." + string(body) + "\n" + h.Get("webhook-signature")
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	t.Cleanup(hook.Close)
+	o := server.Options{Project: pushProject(t, m, hook.URL), Data: t.TempDir(), PushPrivate: true, CheckEvery: -1}
+	text, err := os.ReadFile(filepath.Join(o.Project, "freshet.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	deploy := func(c *client.Client, variable string) error {
+		t.Helper()
+		_, rel, err := c.Deploy(t.Context(), client.DeployRequest{Project: strings.ReplaceAll(string(text), "SERVER_TEST_HOOK", variable), Canary: "0"}, client.Decision{Actor: "ada"})
+		if err != nil {
+			return err
+		}
+		if rel = follow(t, c, rel.ID); rel.State != "live" {
+			t.Fatalf("%s is %s: %s", rel.ID, rel.State, rel.Last().Reason)
+		}
+		return nil
+	}
+	told := func(c *client.Client, event string, key string) {
+		t.Helper()
+		if _, err := c.SendEvents(t.Context(), client.JSON, fmt.Appendf(nil, `{"event_id":%q,"type":"ping","user_id":"u1"}`, event)); err != nil {
+			t.Fatal(err)
+		}
+		got := <-signed
+		content, signature, _ := strings.Cut(got, "\n")
+		secret, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(key, "whsec_"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		mac := hmac.New(sha256.New, secret)
+		mac.Write([]byte(content))
+		if want := "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil)); signature != want {
+			t.Errorf("signed %s, want %s", signature, want)
+		}
+	}
+	whileServing(t, o, func(c *client.Client) {
+		for err := c.Ready(t.Context()); err != nil; err = c.Ready(t.Context()) {
+			if freshet.CodeOf(err) != freshet.Unavailable {
+				t.Fatal(err)
+			}
+		}
+		res, err := http.Get(c.URL() + "/readyz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		if body, _ := io.ReadAll(res.Body); res.StatusCode != http.StatusOK || !strings.Contains(string(body), "push.webhook.secret: the environment variable SERVER_TEST_HOOK is not set") {
+			t.Errorf("%d %s", res.StatusCode, body)
+		}
+		if err := deploy(c, "SERVER_TEST_OTHER"); freshet.CodeOf(err) != freshet.Unprocessable || freshet.FieldOf(err) != "push.webhook.secret" || !strings.Contains(err.Error(), "SERVER_TEST_OTHER") {
+			t.Errorf("deployed without the secret: %v", err)
+		}
+		const first, second = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_bm90IHRoZSBzYW1lIHNlY3JldCBhcyBiZWZvcmU="
+		t.Setenv("SERVER_TEST_HOOK", first) // as NAME_FILE may come to be there later
+		told(c, "e1", first)
+		t.Setenv("SERVER_TEST_OTHER", second)
+		if err := deploy(c, "SERVER_TEST_OTHER"); err != nil {
+			t.Fatal(err)
+		}
+		told(c, "e2", second)
 	})
 }

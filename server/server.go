@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -44,6 +45,7 @@ import (
 	"github.com/freshet-ml/freshet/outbox"
 	"github.com/freshet-ml/freshet/predictionstore"
 	"github.com/freshet-ml/freshet/predictionstore/diskpredictions"
+	"github.com/freshet-ml/freshet/push"
 	"github.com/freshet-ml/freshet/registry"
 	"github.com/freshet-ml/freshet/registry/dirregistry"
 	"github.com/freshet-ml/freshet/tablestore"
@@ -80,6 +82,7 @@ type Server struct {
 	outbox       *outbox.Outbox
 	hub          *presence.Hub
 	deliverer    *delivery.Deliverer
+	channels     *channels
 	refused      *refused.List
 	api          *api.API
 }
@@ -118,6 +121,7 @@ func (s *Server) open(ctx context.Context) error {
 	if err := s.openHandOffs(ctx); err != nil {
 		return err
 	}
+	s.channels = &channels{live: s.live, allowed: push.Addresses{Private: s.o.PushPrivate}, env: os.LookupEnv, now: s.o.Now, made: map[any]push.Sender{}}
 	models := serving.New(s.registry)
 	past := history.New(s.log, s.offline)
 	s.receiver = receiver.New(past, s.features, s.jobs, s.live, s.receiverOptions())
@@ -133,9 +137,7 @@ func (s *Server) open(ctx context.Context) error {
 	if err := s.openReleases(ctx, p, past, models); err != nil {
 		return err
 	}
-	if err := s.openDelivery(s.live.Load().Project()); err != nil {
-		return err
-	}
+	s.openDelivery()
 	if s.eraser, err = erase.New(erase.Deps{
 		Live: s.live, Owner: s.receiver, Past: past, Jobs: s.jobs, Predictions: s.predictions, Tables: s.tables, Records: erasures{s.db.Pebble()},
 		Also: []func(context.Context, freshet.Entity) error{s.forgetPerson, s.forgetRefused, s.shadows.Forget}, Now: s.o.Now, Logger: s.o.Logger,

@@ -153,6 +153,8 @@ type Sizes interface {
 // Ready tells why the server cannot serve yet; nothing if it can.
 type Ready interface {
 	Ready() (reasons []string)
+	// Degraded tells what does not work although the server serves.
+	Degraded() []string
 }
 
 // People keeps devices, preferences and messages of users (outbox.Outbox).

@@ -19,8 +19,10 @@ func (a *API) getReady(w *response, _ *http.Request) error {
 	if reasons := a.reasons(); len(reasons) > 0 {
 		return freshet.Errorf(freshet.Unavailable, "not ready: %s", strings.Join(reasons, "; "))
 	}
-	w.json(http.StatusOK, []byte(`{"status":"ready"}`))
-	return nil
+	return w.value(http.StatusOK, struct {
+		Status   string   `json:"status"`
+		Degraded []string `json:"degraded,omitempty"` // what does not work all the same
+	}{"ready", a.deps.Ready.Degraded()})
 }
 
 // reasons are why the server does not serve; empty if it does.

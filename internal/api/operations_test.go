@@ -39,6 +39,8 @@ func TestOperationsPages(t *testing.T) {
 func TestNotReadySaysWhy(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, Options{})
+	r.back.set(func(b *behind) { b.degraded = []string{"push.apns.key: missing"} })
+	r.wantBody(r.get("/readyz"), 200, `{"status":"ready","degraded":["push.apns.key: missing"]}`)
 	r.back.set(func(b *behind) { b.notReady = []string{"3 partitions recover", "no release"} })
 	a := r.get("/readyz")
 	if p := a.problem(t); a.status != 503 || !strings.Contains(p.Detail, "3 partitions recover; no release") {

@@ -203,7 +203,7 @@ func newRigOf(t testing.TB, text string, o Options) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	deliverer := delivery.New(delivery.Deps{Outbox: people, Senders: []push.Sender{fakeSender{}}, Hub: r.hub, Metrics: delivery.NewMetrics(prometheus.NewRegistry()),
+	deliverer := delivery.New(delivery.Deps{Outbox: people, Senders: delivery.Fixed{fakeSender{}}, Hub: r.hub, Metrics: delivery.NewMetrics(prometheus.NewRegistry()),
 		Settings: func() delivery.Settings { return delivery.Settings{} }}, delivery.Options{Now: clock})
 	r.api = New(Deps{
 		People: people, Deliveries: deliverer, Hub: r.hub, Refused: list,
@@ -259,6 +259,7 @@ type behind struct {
 	mu         sync.Mutex
 	backlogged string
 	notReady   []string
+	degraded   []string
 	last       release.Request
 	fail       error
 	fallback   freshet.PipelineName // the one pipeline that has a fallback
@@ -324,6 +325,12 @@ func (b *behind) Backlogged() (string, bool) {
 
 func (b *behind) Size(freshet.ViewID) sweep.Size {
 	return sweep.Size{Rows: 4, Bytes: 1242, At: now.Time()}
+}
+
+func (b *behind) Degraded() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.degraded
 }
 
 func (b *behind) Ready() []string {

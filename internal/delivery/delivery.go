@@ -5,6 +5,7 @@ package delivery
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,11 +20,34 @@ import (
 // Deps are what a Deliverer works with.
 type Deps struct {
 	Outbox   *outbox.Outbox
-	Senders  []push.Sender
+	Senders  Senders
 	Settings func() Settings // of the live project file
 	Hub      *presence.Hub
 	Metrics  *Metrics
 }
+
+// Senders are those of the releases that are open.
+type Senders interface {
+	// Of are the senders of a release, by channel; those of the live one if it is not open any more, or "".
+	Of(release freshet.ReleaseID) map[push.Channel]push.Sender
+	// Open are the senders of all open releases, each once. One that is not among them any more gets nothing new.
+	Open() []push.Sender
+}
+
+// Fixed are senders that are the same for all releases.
+type Fixed []push.Sender
+
+// Of implements Senders.
+func (f Fixed) Of(freshet.ReleaseID) map[push.Channel]push.Sender {
+	of := make(map[push.Channel]push.Sender, len(f))
+	for _, s := range f {
+		of[s.Channel()] = s
+	}
+	return of
+}
+
+// Open implements Senders.
+func (f Fixed) Open() []push.Sender { return f }
 
 // Options tune a Deliverer. The zero value is ready for use.
 type Options struct {
@@ -68,20 +92,17 @@ func ptr[T any](v T) *T { return &v }
 // Deliverer works off the outbox. It may be used concurrently.
 type Deliverer struct {
 	Deps
-	o     Options
-	lanes map[push.Channel]*lane
-	wake  chan struct{} // one token: look again
+	o    Options
+	wake chan struct{} // one token: look again
 
-	mu      sync.Mutex
+	mu      sync.Mutex             // guards what follows
+	lanes   map[push.Sender]*lane  // only the dispatcher changes it
 	claimed map[freshet.JobID]bool // in a line or with a provider: this process is the only one that works on the outbox
 }
 
 // New returns a Deliverer that has not started.
 func New(d Deps, o Options) *Deliverer {
-	del := &Deliverer{Deps: d, o: o.withDefaults(), lanes: map[push.Channel]*lane{}, wake: make(chan struct{}, 1), claimed: map[freshet.JobID]bool{}}
-	for _, s := range d.Senders {
-		del.lanes[s.Channel()] = newLane(s, del.o)
-	}
+	del := &Deliverer{Deps: d, o: o.withDefaults(), lanes: map[push.Sender]*lane{}, wake: make(chan struct{}, 1), claimed: map[freshet.JobID]bool{}}
 	d.Outbox.OnAdded(del.look)
 	d.Metrics.watch(del)
 	return del
@@ -98,13 +119,42 @@ func (d *Deliverer) look() {
 // Run works until ctx ends. Calls that were begun are finished and recorded.
 func (d *Deliverer) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	for _, l := range d.lanes {
-		for range d.o.Lanes {
-			group.Go(func() error { return d.work(ctx, l) })
+	group.Go(func() error {
+		return d.dispatch(ctx, func(l *lane) {
+			for range d.o.Lanes {
+				group.Go(func() error { return d.work(ctx, l) })
+			}
+		})
+	})
+	return group.Wait()
+}
+
+// follow has a lane for each sender of an open release, which start starts, and ends those of senders that no release has any more.
+func (d *Deliverer) follow(start func(*lane)) {
+	open := d.Senders.Open()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, s := range open {
+		if d.lanes[s] == nil {
+			d.lanes[s] = newLane(s, d.o)
+			start(d.lanes[s])
 		}
 	}
-	group.Go(func() error { return d.dispatch(ctx) })
-	return group.Wait()
+	if len(d.lanes) == len(open) {
+		return
+	}
+	for s, l := range d.lanes {
+		if len(l.line) == 0 && !slices.Contains(open, s) {
+			close(l.over)
+			delete(d.lanes, s)
+		}
+	}
+}
+
+func (d *Deliverer) laneOf(s push.Sender) *lane {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.lanes[s]
 }
 
 const (
@@ -114,8 +164,9 @@ const (
 )
 
 // dispatch decides about what is due and puts what is to be sent into the line of its provider.
-func (d *Deliverer) dispatch(ctx context.Context) error {
+func (d *Deliverer) dispatch(ctx context.Context, start func(*lane)) error {
 	for ctx.Err() == nil {
+		d.follow(start)
 		now := freshet.TimestampOf(d.o.Now())
 		ids, next, err := d.Outbox.Due(ctx, now, batch, d.isClaimed)
 		if ctx.Err() != nil {
@@ -190,15 +241,16 @@ const crowded = 2 * time.Second
 
 // first decides about a message that is due. One that is to be sent is decided about once more when its turn has come.
 func (d *Deliverer) first(ctx context.Context, id freshet.JobID) error {
-	var line *lane
+	var to push.Sender
 	err := d.Outbox.Decide(ctx, id, func(tx *outbox.Tx) (bool, error) {
 		if tx.Message.State.Ended() {
 			tx.Remove() // its time is over
 			return false, nil
 		}
-		v := d.facts(tx).decide()
+		f := d.facts(tx)
+		v := f.decide()
 		if v.do == send {
-			line = d.lanes[v.channel]
+			to = f.senders[v.channel]
 			return false, outbox.ErrKeep
 		}
 		return d.apply(tx, v), nil
@@ -206,8 +258,13 @@ func (d *Deliverer) first(ctx context.Context, id freshet.JobID) error {
 	switch {
 	case freshet.CodeOf(err) == freshet.NotFound: // erased
 		return nil
-	case err != nil || line == nil:
+	case err != nil || to == nil:
 		return err
+	}
+	line := d.laneOf(to)
+	if line == nil { // of a release that was opened since the last look at them
+		d.look()
+		return nil
 	}
 	d.claim(id, true)
 	select {
@@ -235,7 +292,7 @@ func (d *Deliverer) now() freshet.Timestamp { return freshet.TimestampOf(d.o.Now
 
 func (d *Deliverer) facts(tx *outbox.Tx) facts {
 	s, at := d.Settings(), d.o.Now()
-	return facts{at: at, tx: tx, settings: s, present: d.Hub.Present(tx.Message.User, tx.Message.CreatedAt.Time(), at, s.Presence), can: func(c push.Channel) bool { return d.lanes[c] != nil }}
+	return facts{at: at, tx: tx, settings: s, present: d.Hub.Present(tx.Message.User, tx.Message.CreatedAt.Time(), at, s.Presence), senders: d.Senders.Of(tx.Message.Release)}
 }
 
 // apply writes a verdict that calls nobody into the message. It says whether that must survive a crash.

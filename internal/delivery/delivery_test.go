@@ -73,7 +73,7 @@ func inBubble(t *testing.T, f func(b *bench), providers ...push.Sender) {
 
 // start starts a Deliverer, as after a crash of the last: nothing but the outbox is left of it.
 func (b *bench) start(providers ...push.Sender) {
-	b.Deliverer = New(Deps{Outbox: b.box, Senders: providers, Hub: presence.NewHub(), Metrics: NewMetrics(prometheus.NewRegistry()),
+	b.Deliverer = New(Deps{Outbox: b.box, Senders: Fixed(providers), Hub: presence.NewHub(), Metrics: NewMetrics(prometheus.NewRegistry()),
 		Settings: func() Settings { return b.settings }}, Options{Logger: slog.New(slog.DiscardHandler)})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -279,11 +279,11 @@ func TestCrash(t *testing.T) {
 				}
 				p := &fake{channel: push.APNs}
 				b := &bench{t: t, box: box}
-				b.Deliverer = New(Deps{Outbox: box, Senders: []push.Sender{p}, Hub: presence.NewHub(), Metrics: NewMetrics(prometheus.NewRegistry()),
+				b.Deliverer = New(Deps{Outbox: box, Senders: Fixed{p}, Hub: presence.NewHub(), Metrics: NewMetrics(prometheus.NewRegistry()),
 					Settings: func() Settings { return b.settings }}, Options{Logger: slog.New(slog.DiscardHandler)})
 				b.device("d", push.APNs)
 				id := b.add(1, func(m *outbox.Message) { m.Policy.Caps = []outbox.Cap{{Count: 1, Window: 3_600_000}} })
-				l := b.lanes[push.APNs]
+				l := newLane(p, b.o)
 				if state != outbox.Waiting {
 					m, device, ok, err := b.begin(t.Context(), l, id)
 					if err != nil || !ok {
@@ -392,4 +392,55 @@ func TestExpiresWhileWaiting(t *testing.T) {
 			t.Errorf("%d calls, although the provider asked for an hour", n)
 		}
 	}, p)
+}
+
+// changing are the senders of a live release that changes.
+type changing struct{ atomic.Pointer[fake] }
+
+func (c *changing) Of(freshet.ReleaseID) map[push.Channel]push.Sender { return Fixed{c.Load()}.Of("") }
+func (c *changing) Open() []push.Sender                               { return Fixed{c.Load()} }
+
+// TestSendersChange: a message that waits goes by the sender of the release that is live then, and the lane of a sender that no release has any more is ended.
+func TestSendersChange(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		box, err := outbox.New(t.Context(), memoutbox.New(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Without its secret a sender says so, however often it is asked.
+		before := &fake{channel: push.APNs, answer: func(push.Message) push.Result { return push.Result{Outcome: push.Unauthorized, Reason: "no key"} }}
+		after := &fake{channel: push.APNs}
+		senders := &changing{}
+		senders.Store(before)
+		b := &bench{t: t, box: box}
+		b.Deliverer = New(Deps{Outbox: box, Senders: senders, Hub: presence.NewHub(), Metrics: NewMetrics(prometheus.NewRegistry()), Settings: func() Settings { return b.settings }},
+			Options{Logger: slog.New(slog.DiscardHandler), Attempts: 2})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			if err := b.Run(ctx); err != nil {
+				t.Error(err)
+			}
+		}()
+		b.device("d", push.APNs)
+		id := b.add(1, nil)
+		time.Sleep(5 * time.Minute)
+		synctest.Wait()
+		if m, err := box.Message(t.Context(), id); err != nil || m.State != outbox.Waiting || m.Reason != "no key" || len(before.calls()) < 5 || m.Reserved != 0 {
+			t.Fatalf("it does not wait: %+v, %v, after %d calls", m, err, len(before.calls()))
+		}
+		senders.Store(after)
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if m, err := box.Message(t.Context(), id); err != nil || m.State != outbox.Sent || m.Attempts != 1 || len(after.calls()) != 1 {
+			t.Errorf("%+v, %v", m, err)
+		}
+		if len(b.lanes) != 1 || b.lanes[after] == nil {
+			t.Errorf("lanes %v", b.lanes)
+		}
+		cancel()
+		<-ended
+	})
 }

@@ -19,13 +19,14 @@ import (
 type lane struct {
 	sender  push.Sender
 	line    chan freshet.JobID
+	over    chan struct{} // closed when nothing comes into the line any more
 	breaker *gobreaker.TwoStepCircuitBreaker[struct{}]
 	refused atomic.Int64 // until when our credentials are not tried again, in Unix milliseconds
 	calls   atomic.Int64 // under way
 }
 
 func newLane(s push.Sender, o Options) *lane {
-	return &lane{sender: s, line: make(chan freshet.JobID, o.Line), breaker: gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
+	return &lane{sender: s, line: make(chan freshet.JobID, o.Line), over: make(chan struct{}), breaker: gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		Name: string(s.Channel()), Timeout: o.Rest,
 		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= 5 },
 	})}
@@ -36,6 +37,8 @@ func (d *Deliverer) work(ctx context.Context, l *lane) error {
 	for {
 		select {
 		case <-ctx.Done():
+			return nil
+		case <-l.over:
 			return nil
 		case id := <-l.line:
 			again, err := d.deliver(context.WithoutCancel(ctx), l, id)
@@ -89,7 +92,7 @@ func (d *Deliverer) begin(ctx context.Context, l *lane, id freshet.JobID) (m out
 	err = d.Outbox.Decide(ctx, id, func(tx *outbox.Tx) (bool, error) {
 		f := d.facts(tx)
 		v := f.decide()
-		if tx.Message.State.Ended() || v.do == send && v.channel != l.sender.Channel() {
+		if tx.Message.State.Ended() || v.do == send && f.senders[v.channel] != l.sender {
 			return false, outbox.ErrKeep // the dispatcher finds it again
 		}
 		if v.do != send {
@@ -136,6 +139,7 @@ func (d *Deliverer) record(ctx context.Context, l *lane, id freshet.JobID, devic
 			d.end(tx, outbox.Failed, r.Reason)
 		case push.Unauthorized:
 			giveBack(tx)
+			m.Attempts-- // nobody has looked at the message: it waits for somebody to mend the credentials as long as it lives
 			m.State, m.Reason, m.DueAt = outbox.Waiting, r.Reason, d.now().Add(d.o.Rest)
 		default:
 			m.State, m.Reason, m.DueAt = outbox.Waiting, r.Reason, d.now().Add(max(r.After, d.backoff(m.Attempts)))

@@ -7,6 +7,7 @@ import (
 	"github.com/freshet-ml/freshet/internal/presence"
 	"github.com/freshet-ml/freshet/internal/telemetry"
 	"github.com/freshet-ml/freshet/outbox"
+	"github.com/freshet-ml/freshet/push"
 )
 
 // Metrics count the way of messages: decided, suppressed by reason, sent, accepted, opened.
@@ -42,8 +43,8 @@ func (m *Metrics) watch(d *Deliverer) {
 		telemetry.Func("freshet_push_waiting", "Messages that have not ended.", func() float64 { return float64(d.Outbox.Waiting()) }),
 		telemetry.FuncBy("freshet_push_line", "Messages in memory that wait for a provider.", "channel", d.each(func(l *lane) float64 { return float64(len(l.line)) })),
 		telemetry.FuncBy("freshet_push_calls", "Calls of a provider under way.", "channel", d.each(func(l *lane) float64 { return float64(l.calls.Load()) })),
-		telemetry.FuncBy("freshet_push_down", "1 while a provider is not called because it failed.", "channel", d.each(func(l *lane) float64 { return truth(l.breaker.State() == gobreaker.StateOpen) })),
-		telemetry.FuncBy("freshet_push_credentials_refused", "1 while a provider does not take our credentials. Somebody must mend them.", "channel",
+		telemetry.FuncBy("freshet_push_down", "How many senders of a channel do not call their provider because it failed.", "channel", d.each(func(l *lane) float64 { return truth(l.breaker.State() == gobreaker.StateOpen) })),
+		telemetry.FuncBy("freshet_push_credentials_refused", "How many senders of a channel have credentials that are missing or that their provider does not take. Somebody must mend them.", "channel",
 			d.each(func(l *lane) float64 { return truth(l.refused.Load() > int64(d.now())) })),
 		telemetry.Funcs(d.Hub.Stats,
 			telemetry.Metric[presence.Stats]{Name: "freshet_user_streams_open", Help: "Streams of users that are open.", Value: func(x presence.Stats) float64 { return float64(x.Open) }},
@@ -55,8 +56,14 @@ func (m *Metrics) watch(d *Deliverer) {
 
 func (d *Deliverer) each(value func(*lane) float64) func(emit func(string, float64)) {
 	return func(emit func(string, float64)) {
-		for c, l := range d.lanes {
-			emit(string(c), value(l))
+		of := map[push.Channel]float64{} // several releases may be open with a sender each
+		d.mu.Lock()
+		for s, l := range d.lanes {
+			of[s.Channel()] += value(l)
+		}
+		d.mu.Unlock()
+		for c, v := range of {
+			emit(string(c), v)
 		}
 	}
 }

@@ -159,11 +159,11 @@ func shownData(m *outbox.Message) json.RawMessage {
 
 // CheckDevice says what is wrong with a device that an app registers.
 func (d *Deliverer) CheckDevice(x outbox.Device) error {
-	l, ok := d.lanes[x.Channel]
+	s, ok := d.Senders.Of("")[x.Channel]
 	if !ok {
 		return freshet.FieldErrorf(freshet.InvalidArgument, "channel", "channel: %.40q is none that this server sends by; see push in the project file", x.Channel)
 	}
-	if err := l.sender.CheckToken(x.Token); err != nil {
+	if err := s.CheckToken(x.Token); err != nil {
 		return freshet.FieldErrorf("", "token", "token: %w", err)
 	}
 	return nil

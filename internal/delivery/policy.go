@@ -40,7 +40,7 @@ type facts struct {
 	tx       *outbox.Tx
 	settings Settings
 	present  bool
-	can      func(push.Channel) bool // there is a sender
+	senders  map[push.Channel]push.Sender
 }
 
 type action int
@@ -102,6 +102,8 @@ func (f facts) refused(reason string) verdict {
 	}
 	return verdict{do: suppress, reason: reason}
 }
+
+func (f facts) can(c push.Channel) bool { return f.senders[c] != nil }
 
 // wanted are the channels of the message that the user has not opted out of.
 func (f facts) wanted() []push.Channel {

@@ -18,7 +18,7 @@ func newFacts() facts {
 		CreatedAt: freshet.TimestampOf(noon), ExpiresAt: freshet.TimestampOf(noon.Add(15 * time.Minute)), State: outbox.Waiting,
 		Policy: outbox.Policy{Channels: []push.Channel{push.APNs, push.FCM}, Dedupe: 15 * 60_000}}
 	return facts{at: noon, tx: &outbox.Tx{Message: m, Recent: &outbox.Recent{}, Devices: []outbox.Device{{ID: "d1", Channel: push.APNs, Token: "aa"}}},
-		can: func(push.Channel) bool { return true }}
+		senders: Fixed{&fake{channel: push.APNs}, &fake{channel: push.FCM}, &fake{channel: push.WebPush}, &fake{channel: push.Webhook}}.Of("")}
 }
 
 func TestPolicy(t *testing.T) {
@@ -88,7 +88,7 @@ func TestPolicy(t *testing.T) {
 		}, send, "", "d1", time.Time{}},
 		"no device":          {func(f *facts) { f.tx.Devices = nil }, suppress, reasonNoToken, "", time.Time{}},
 		"the second channel": {func(f *facts) { f.tx.Devices = []outbox.Device{{ID: "d2", Channel: push.FCM}} }, send, "", "d2", time.Time{}},
-		"no sender":          {func(f *facts) { f.can = func(c push.Channel) bool { return c == push.FCM } }, suppress, reasonNoToken, "", time.Time{}},
+		"no sender":          {func(f *facts) { f.senders = Fixed{&fake{channel: push.FCM}}.Of("") }, suppress, reasonNoToken, "", time.Time{}},
 		"in the app at last": {func(f *facts) {
 			f.tx.Devices, f.tx.Message.Policy.Channels = nil, []push.Channel{push.APNs, push.InApp}
 		}, show, "", "", time.Time{}},

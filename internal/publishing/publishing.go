@@ -16,6 +16,7 @@ import (
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/internal/deployment"
 	"github.com/freshet-ml/freshet/internal/modelregistry"
+	"github.com/freshet-ml/freshet/internal/project"
 	"github.com/freshet-ml/freshet/internal/release"
 	"github.com/freshet-ml/freshet/modelruntime"
 	"github.com/freshet-ml/freshet/registry"
@@ -66,6 +67,13 @@ type Deps struct {
 	Users     Users
 	Shadows   Shadows // may be nil: a shadow's answers are then compared and not kept
 	Runtimes  []modelruntime.Runtime
+	Channels  Channels // may be nil: nothing is missing
+}
+
+// Channels say whether messages can be sent from here.
+type Channels interface {
+	// Check says what is missing for the channels of a project file, such as a secret.
+	Check(p *project.Push) error
 }
 
 // Options of New. The zero value is good.

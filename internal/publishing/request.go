@@ -38,6 +38,13 @@ func (p *Publisher) plan(ctx context.Context, req deployment.Request) (plan depl
 		return plan, order, nil, err
 	}
 	opened, problem := p.open(ctx, text, order)
+	if problem == nil && p.Channels != nil {
+		// Only who asks for a release is held to it: what is live serves without a channel, too.
+		if problem = p.Channels.Check(opened.Project().Push); problem != nil {
+			_ = opened.Close() // its models have answered nothing yet
+			opened = nil
+		}
+	}
 	if code := freshet.CodeOf(problem); code == freshet.Internal || code == freshet.Unavailable || ctx.Err() != nil {
 		return plan, order, nil, problem
 	}
