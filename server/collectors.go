@@ -42,6 +42,7 @@ func (s *Server) collectors() []prometheus.Collector {
 		),
 		telemetry.FuncBy("freshet_feature_unchecked_total", "Reads taken for a check that could not be compared, by cause.", "cause", s.checker.Unchecked),
 		telemetry.Func("freshet_rows_hot_bytes", "Bytes of feature rows in memory.", func() float64 { _, b := s.hot.HotRows(); return float64(b) }),
+		telemetry.Func("freshet_predictions_hot_bytes", "Bytes of predictions in memory.", func() float64 { return float64(s.pulled.HotBytes()) }),
 		telemetry.Funcs(s.jobs.Stats,
 			telemetry.Metric[jobqueue.Stats]{Name: "freshet_jobs_queued", Help: "Jobs that wait.", Value: func(x jobqueue.Stats) float64 { return float64(x.Queued) }},
 			telemetry.Metric[jobqueue.Stats]{Name: "freshet_jobs_leased", Help: "Jobs in work.", Value: func(x jobqueue.Stats) float64 { return float64(x.Leased) }},

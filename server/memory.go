@@ -24,17 +24,20 @@ type shares struct {
 	memTable int64 // one of four
 	tail     int64 // the newest events of the log
 	ids      int64 // the filter of event ids
+
+	predictions int64 // in memory, in front of the disk
 }
 
 // sharesOf divides memory. All parts together are half of it: the collector lets the heap grow to twice what lives in it, and with
 // less room than that it would run all the time. What requests, models and tables take comes out of that room: the collector
 // runs the more often, up to the limit (see HeapLimit), the more they take. Rows are a quarter, because whoever was just active is asked for
-// next; blocks, which are packed denser and serve what is cold, three sixteenths.
+// next; blocks, which are packed denser and serve what is cold, five thirty-seconds.
 func sharesOf(memory int64) shares {
 	return shares{
 		rows: memory / 4, unsaved: memory / 16 / freshet.Partitions,
-		blocks: memory / 16 * 3, memTable: memory / 64,
+		blocks: memory / 32 * 5, memTable: memory / 64,
 		tail: min(memory/32, 32<<20), ids: memory / 32,
+		predictions: memory / 32,
 	}
 }
 

@@ -11,9 +11,9 @@ import (
 func TestMemoryIsDivided(t *testing.T) {
 	t.Parallel()
 	for memory, want := range map[int64]shares{
-		MinMemory: {rows: 32 << 20, unsaved: 128 << 10, blocks: 24 << 20, memTable: 2 << 20, tail: 4 << 20, ids: 4 << 20},
-		2 << 30:   {rows: 512 << 20, unsaved: 2 << 20, blocks: 384 << 20, memTable: 32 << 20, tail: 32 << 20, ids: 64 << 20}, // the disk takes 24 MB a memtable
-		64 << 30:  {rows: 16 << 30, unsaved: 64 << 20, blocks: 12 << 30, memTable: 1 << 30, tail: 32 << 20, ids: 2 << 30},
+		MinMemory: {rows: 32 << 20, unsaved: 128 << 10, blocks: 20 << 20, memTable: 2 << 20, tail: 4 << 20, ids: 4 << 20, predictions: 4 << 20},
+		2 << 30:   {rows: 512 << 20, unsaved: 2 << 20, blocks: 320 << 20, memTable: 32 << 20, tail: 32 << 20, ids: 64 << 20, predictions: 64 << 20}, // the disk takes 24 MB a memtable
+		64 << 30:  {rows: 16 << 30, unsaved: 64 << 20, blocks: 10 << 30, memTable: 1 << 30, tail: 32 << 20, ids: 2 << 30, predictions: 2 << 30},
 	} {
 		if got := sharesOf(memory); got != want {
 			t.Errorf("%d: %+v, want %+v", memory, got, want)
@@ -26,7 +26,7 @@ func TestSharesLeaveRoom(t *testing.T) {
 	t.Parallel()
 	for _, memory := range []int64{MinMemory, 200_000_001, 512 << 20, 2 << 30, 1 << 40} {
 		s := sharesOf(memory)
-		if lives := s.rows + s.blocks + s.tail + s.ids; lives > memory/2 {
+		if lives := s.rows + s.blocks + s.tail + s.ids + s.predictions; lives > memory/2 {
 			t.Errorf("%d: %d live", memory, lives)
 		}
 		if 4*s.memTable > s.blocks || s.unsaved*freshet.Partitions > s.rows/2 {

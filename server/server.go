@@ -68,6 +68,7 @@ type Server struct {
 	hot          *diskfeatures.Store
 	jobs         *jobqueue.Queue
 	predictions  *predictionstore.Store
+	pulled       *diskpredictions.Store
 	tables       *tablestore.Store
 	decisions    *registry.Registry
 	models       *modelregistry.Models
@@ -225,7 +226,8 @@ func (s *Server) openHandOffs(ctx context.Context) error {
 	s.jobs = jobqueue.New(jobs, &jobqueue.Options{Visibility: s.o.Visibility, Attempts: s.o.Attempts, Backlog: s.o.Backlog, Now: s.o.Now})
 	s.onClose("job queue", s.jobs.Close)
 
-	s.predictions = predictionstore.New(diskpredictions.New(s.db), &predictionstore.Options{Now: s.o.Now})
+	s.pulled = diskpredictions.New(s.db, &diskpredictions.Options{HotBytes: s.memory.predictions})
+	s.predictions = predictionstore.New(s.pulled, &predictionstore.Options{Now: s.o.Now})
 	s.onClose("prediction store", s.predictions.Close)
 
 	s.tables = tablestore.New(disktables.New(s.db), &tablestore.Options{Now: s.o.Now})

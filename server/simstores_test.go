@@ -95,7 +95,7 @@ func (s *diskStores) open() (simDrivers, error) {
 	}
 	// From no rows in memory to all.
 	hot := diskfeatures.New(db.Pebble(), &diskfeatures.Options{HotBytes: 1 << s.pick(24, "bytes in memory")})
-	predictions := diskpredictions.New(db)
+	predictions := diskpredictions.New(db, nil)
 	return simDrivers{log: log, features: hot, jobs: jobs, predictions: predictions, close: func() error {
 		// The drivers first: they may still be reading.
 		return errors.Join(predictions.Close(), jobs.Close(), hot.Close(), log.Close(), db.Close())

@@ -221,7 +221,7 @@ func (v *verification) typed(ctx context.Context, db *disk.DB) (err error) {
 	}); err != nil {
 		return err
 	}
-	store := diskpredictions.New(db)
+	store := diskpredictions.New(db, nil)
 	defer func() { err = errors.Join(err, store.Close()) }()
 	list, err := store.List(ctx, v.e)
 	v.counts["predictions"] += len(list)

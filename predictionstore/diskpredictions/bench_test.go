@@ -41,7 +41,7 @@ func benchPrediction(i int, explained bool) freshet.Prediction {
 func benchStore(b *testing.B, explained bool, pipelines int) *diskpredictions.Store {
 	b.Helper()
 	db := openDisk(b, b.TempDir(), vfs.Default)
-	s := diskpredictions.New(db)
+	s := diskpredictions.New(db, nil)
 	b.Cleanup(func() {
 		must(b, s.Close())
 		must(b, db.Close())

@@ -1,12 +1,15 @@
 // Package diskpredictions is the predictionstore.Driver of the embedded store: predictions in the one Pebble store of the
-// server, so that those of an entity lie side by side. A prediction is derived from the event log and its job is
+// server, so that those of an entity lie side by side, with some in memory in front. A prediction is derived from the event log and its job is
 // acknowledged behind it in the same write-ahead log, so nothing is synced here: after a crash the job is there again
 // wherever its prediction is not. The package never looks at a clock.
 package diskpredictions
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
+	"io"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -17,21 +20,41 @@ import (
 	"github.com/freshet-ml/freshet/predictionstore"
 )
 
-// stripes is how many entities can be written at a time.
-const stripes = 64
+// Options say how much memory the predictions may take. The zero value is good.
+type Options struct {
+	// HotBytes bounds the predictions in memory, keys and bookkeeping included. Defaults to 32 MiB.
+	HotBytes int64
+}
+
+const defaultHotBytes = 32 << 20
 
 // Store is the driver.
 type Store struct {
-	db      *pebble.DB
-	seed    uint64
-	gate    disk.Gate           // held while db is used, so that Close waits for that
-	writing [stripes]sync.Mutex // by entity: a Put reads before it writes
+	db       *pebble.DB
+	seed     uint64
+	gate     disk.Gate // held while db is used, so that Close waits for that
+	hotBytes int64     // of each stripe
+	stripes  [stripes]stripe
+}
+
+// stripes is how many entities can be written at a time.
+const stripes = 64
+
+// stripe are the entities whose keys have one hash.
+type stripe struct {
+	writing sync.Mutex // a Put reads before it writes
+	hot     hot
 }
 
 var _ predictionstore.Driver = (*Store)(nil)
 
-// New makes the driver. db must stay open until Close.
-func New(db *disk.DB) *Store { return &Store{db: db.Pebble(), seed: db.Seed()} }
+// New makes the driver. db must stay open until Close. o may be nil.
+func New(db *disk.DB, o *Options) *Store {
+	if o == nil {
+		o = &Options{}
+	}
+	return &Store{db: db.Pebble(), seed: db.Seed(), hotBytes: cmp.Or(o.HotBytes, defaultHotBytes) / stripes}
+}
 
 // Put implements predictionstore.Driver.
 func (s *Store) Put(ctx context.Context, p freshet.Prediction) (bool, error) {
@@ -41,10 +64,12 @@ func (s *Store) Put(ctx context.Context, p freshet.Prediction) (bool, error) {
 	defer s.gate.Leave()
 	var stack [256]byte
 	key := appendEntityKey(stack[:0], p.Entity)
-	defer s.lock(key).Unlock()
+	stripe := s.stripe(key)
+	stripe.writing.Lock()
+	defer stripe.writing.Unlock()
 	key = append(key, p.Pipeline...)
 	version := predictionstore.VersionOf(&p)
-	kept, found, err := s.kept(key)
+	kept, found, err := s.kept(stripe, key)
 	if err != nil {
 		return false, err
 	}
@@ -56,18 +81,24 @@ func (s *Store) Put(ctx context.Context, p freshet.Prediction) (bool, error) {
 	if err := s.db.Set(key, value, pebble.NoSync); err != nil {
 		return false, storeError(err)
 	}
+	h, rest, err := decodeHead(value)
+	if err != nil {
+		return false, err
+	}
+	stripe.hot.put(key, hotPrediction{h, string(rest[:h.bodyBytes])}, s.hotBytes)
 	return true, nil
 }
 
-// lock locks the stripe of an entity's key.
-func (s *Store) lock(entityKey []byte) *sync.Mutex {
-	m := &s.writing[xxh3.HashSeed(entityKey, s.seed)%stripes]
-	m.Lock()
-	return m
+// stripe is that of an entity's key.
+func (s *Store) stripe(entityKey []byte) *stripe {
+	return &s.stripes[xxh3.HashSeed(entityKey, s.seed)%stripes]
 }
 
 // kept is the version of the prediction at key; found is false if there is none.
-func (s *Store) kept(key []byte) (v predictionstore.Version, found bool, err error) {
+func (s *Store) kept(stripe *stripe, key []byte) (v predictionstore.Version, found bool, err error) {
+	if p, ok, _ := stripe.hot.get(key); ok {
+		return p.head.version, true, nil
+	}
 	value, closer, err := s.db.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return v, false, nil
@@ -82,31 +113,73 @@ func (s *Store) kept(key []byte) (v predictionstore.Version, found bool, err err
 
 // Get implements predictionstore.Driver.
 func (s *Store) Get(ctx context.Context, e freshet.Entity, pipeline freshet.PipelineName) (freshet.Prediction, error) {
-	return s.get(ctx, e, pipeline, false)
-}
-
-// GetExplained implements predictionstore.Driver.
-func (s *Store) GetExplained(ctx context.Context, e freshet.Entity, pipeline freshet.PipelineName) (freshet.Prediction, error) {
-	return s.get(ctx, e, pipeline, true)
-}
-
-func (s *Store) get(ctx context.Context, e freshet.Entity, pipeline freshet.PipelineName, explained bool) (freshet.Prediction, error) {
 	if err := s.gate.Enter(ctx, storeName); err != nil {
 		return freshet.Prediction{}, err
 	}
 	defer s.gate.Leave()
 	var stack [256]byte
-	value, closer, err := s.db.Get(append(appendEntityKey(stack[:0], e), pipeline...))
-	if errors.Is(err, pebble.ErrNotFound) {
-		return freshet.Prediction{}, freshet.Errorf(freshet.NotFound, "no prediction of pipeline %s for %v", pipeline, e)
+	key := appendEntityKey(stack[:0], e)
+	stripe := s.stripe(key)
+	key = append(key, pipeline...)
+	kept, found, mark := stripe.hot.get(key)
+	if !found {
+		var err error
+		if kept, err = s.warm(stripe, e, pipeline, mark); err != nil {
+			return freshet.Prediction{}, err
+		}
 	}
+	p, ok := decodeFront(kept.head, kept.body)
+	if !ok {
+		return freshet.Prediction{}, unreadable([]byte(kept.body))
+	}
+	p.Entity, p.Pipeline = e, pipeline
+	return p, nil
+}
+
+// warm reads from disk what is not hot. It makes the key anew: one that goes to the disk escapes, and would cost those that
+// do not go there an allocation.
+func (s *Store) warm(stripe *stripe, e freshet.Entity, pipeline freshet.PipelineName, mark uint64) (hotPrediction, error) {
+	var stack [256]byte
+	key := append(appendEntityKey(stack[:0], e), pipeline...)
+	value, closer, err := s.read(key, e, pipeline)
 	if err != nil {
-		return freshet.Prediction{}, storeError(err)
+		return hotPrediction{}, err
 	}
 	defer closer.Close()
-	p, _, err := decodePrediction(value, explained)
+	h, rest, err := decodeHead(value)
+	if err != nil {
+		return hotPrediction{}, err
+	}
+	p := hotPrediction{h, string(rest[:h.bodyBytes])}
+	stripe.hot.remember(key, p, mark, s.hotBytes)
+	return p, nil
+}
+
+// GetExplained implements predictionstore.Driver. It reads the disk: explanations are larger than all else, and asked for
+// by people.
+func (s *Store) GetExplained(ctx context.Context, e freshet.Entity, pipeline freshet.PipelineName) (freshet.Prediction, error) {
+	if err := s.gate.Enter(ctx, storeName); err != nil {
+		return freshet.Prediction{}, err
+	}
+	defer s.gate.Leave()
+	var stack [256]byte
+	value, closer, err := s.read(append(appendEntityKey(stack[:0], e), pipeline...), e, pipeline)
+	if err != nil {
+		return freshet.Prediction{}, err
+	}
+	defer closer.Close()
+	p, _, err := decodePrediction(value, true)
 	p.Entity, p.Pipeline = e, pipeline
 	return p, err
+}
+
+// read reads the value at key, that of pipeline and e, from disk. It is valid until closer is closed.
+func (s *Store) read(key []byte, e freshet.Entity, pipeline freshet.PipelineName) (value []byte, closer io.Closer, err error) {
+	value, closer, err = s.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, nil, freshet.Errorf(freshet.NotFound, "no prediction of pipeline %s for %v", pipeline, e)
+	}
+	return value, closer, storeError(err)
 }
 
 // List implements predictionstore.Driver.
@@ -138,14 +211,26 @@ func (s *Store) Delete(ctx context.Context, e freshet.Entity) error {
 		return err
 	}
 	defer s.gate.Leave()
-	defer s.lock(appendEntityKey(nil, e)).Unlock()
+	stripe := s.stripe(appendEntityKey(nil, e))
+	stripe.writing.Lock()
+	defer stripe.writing.Unlock()
 	b := s.db.NewBatch()
 	defer b.Close()
-	err := s.scan(e, func(it *pebble.Iterator, _ int) error { return storeError(b.Delete(it.Key(), nil)) })
+	var keys [][]byte
+	err := s.scan(e, func(it *pebble.Iterator, _ int) error {
+		keys = append(keys, bytes.Clone(it.Key()))
+		return storeError(b.Delete(it.Key(), nil))
+	})
 	if err != nil || b.Empty() {
 		return err
 	}
-	return storeError(b.Commit(pebble.Sync))
+	if err := b.Commit(pebble.Sync); err != nil {
+		return storeError(err)
+	}
+	for _, key := range keys {
+		stripe.hot.remove(key)
+	}
+	return nil
 }
 
 // scan calls each at all predictions of e, in the order of their pipelines' names, with the length of the keys' common prefix.

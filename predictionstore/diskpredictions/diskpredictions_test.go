@@ -14,6 +14,15 @@ import (
 
 func TestContract(t *testing.T) {
 	t.Parallel()
+	for name, o := range map[string]*diskpredictions.Options{"hot": nil, "cold": {HotBytes: 1}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			runContract(t, o)
+		})
+	}
+}
+
+func runContract(t *testing.T, o *diskpredictions.Options) {
 	type base struct {
 		fs    vfs.FS
 		close func()
@@ -21,7 +30,7 @@ func TestContract(t *testing.T) {
 	var bases sync.Map // driver → base
 	open := func(t testing.TB, fs vfs.FS) predictionstore.Driver {
 		db := openDisk(t, "data", fs)
-		d := diskpredictions.New(db)
+		d := diskpredictions.New(db, o)
 		b := base{fs, sync.OnceFunc(func() {
 			must(t, d.Close())
 			must(t, db.Close())

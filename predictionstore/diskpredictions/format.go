@@ -154,12 +154,10 @@ func decodePrediction(value []byte, explained bool) (freshet.Prediction, predict
 	if err != nil {
 		return freshet.Prediction{}, h.version, err
 	}
-	p, ok := decodeBody(string(rest[:h.bodyBytes]), h.flags)
+	p, ok := decodeFront(h, string(rest[:h.bodyBytes]))
 	if !ok {
 		return freshet.Prediction{}, h.version, unreadable(value)
 	}
-	p.CreatedAt = h.version.CreatedAt
-	p.Fallback = h.flags&flagFallback != 0
 	rest = rest[h.bodyBytes:]
 	if h.flags&flagExplained == 0 {
 		if len(rest) > 0 {
@@ -173,6 +171,14 @@ func decodePrediction(value []byte, explained bool) (freshet.Prediction, predict
 		}
 	}
 	return p, h.version, nil
+}
+
+// decodeFront reads what stands before the explanation. The result's texts are parts of body.
+func decodeFront(h head, body string) (freshet.Prediction, bool) {
+	p, ok := decodeBody(body, h.flags)
+	p.CreatedAt = h.version.CreatedAt
+	p.Fallback = h.flags&flagFallback != 0
+	return p, ok
 }
 
 func decodeBody(body string, flags byte) (p freshet.Prediction, ok bool) {

@@ -56,7 +56,9 @@ func (s *Store) Sweep(ctx context.Context, before freshet.Timestamp, from []byte
 // removeExpired deletes what is at key, unless it has been replaced since. Nothing is synced: what a crash brings back expires
 // no later.
 func (s *Store) removeExpired(key []byte, before freshet.Timestamp) (bool, error) {
-	defer s.lock(entityPart(key)).Unlock()
+	stripe := s.stripe(entityPart(key))
+	stripe.writing.Lock()
+	defer stripe.writing.Unlock()
 	value, closer, err := s.db.Get(key)
 	if err == pebble.ErrNotFound {
 		return false, nil
@@ -69,7 +71,11 @@ func (s *Store) removeExpired(key []byte, before freshet.Timestamp) (bool, error
 	if err != nil || !expired {
 		return false, err
 	}
-	return true, storeError(s.db.Delete(key, pebble.NoSync))
+	if err := s.db.Delete(key, pebble.NoSync); err != nil {
+		return false, storeError(err)
+	}
+	stripe.hot.remove(key)
+	return true, nil
 }
 
 // entityPart is the part of a key that appendEntityKey has written: it ends with the second end of a text.
