@@ -186,7 +186,7 @@ type deployCommand struct {
 	Shadow string   `placeholder:"SHARE" help:"Jobs that it is run beside first, for nobody to see, until it is promoted (default: none)."`
 	Accept []string `placeholder:"GUARD" help:"Guardrails that are not looked at: errors, latency, missing, scores, constant."`
 	Reason string   `placeholder:"TEXT" help:"Why, for the audit."`
-	NoWait bool     `help:"Return as soon as it serves the canary's share; freshet releases says what became of it (default: when it serves everybody or was taken back)."`
+	NoWait bool     `help:"Return as soon as it serves the canary's share; freshet releases NAME --follow goes on (default: when it serves everybody or was taken back)."`
 }
 
 // Help is the long text of `freshet deploy --help`.
@@ -229,7 +229,12 @@ func (c *deployCommand) Run(ctx context.Context, sh *shell) error {
 	if !sh.json {
 		fmt.Fprintln(sh.out)
 	}
-	rel, err = sh.follow(ctx, cl, rel, !c.NoWait)
+	return sh.followToEnd(ctx, cl, rel, !c.NoWait)
+}
+
+// followToEnd is follow, and printEnd behind it.
+func (sh *shell) followToEnd(ctx context.Context, cl *client.Client, rel client.Release, wait bool) error {
+	rel, err := sh.follow(ctx, cl, rel, wait)
 	if printed := sh.printEnd(ctx, cl, rel); err == nil {
 		err = printed
 	}
@@ -260,7 +265,7 @@ func (sh *shell) follow(ctx context.Context, cl *client.Client, rel client.Relea
 	for {
 		for ; shown < len(rel.History) && !sh.json; shown++ {
 			h := rel.History[shown]
-			text := fmt.Sprintf("%s %s", rel.ID, stateText(h.State, rel.Share))
+			text := fmt.Sprintf("%s %s", rel.ID, stateText(rel, h.State))
 			if h.Reason != "" && shown > 0 {
 				text += ": " + h.Reason
 			}
@@ -296,14 +301,15 @@ func (sh *shell) follow(ctx context.Context, cl *client.Client, rel client.Relea
 // followEvery is how often a release is looked at.
 const followEvery = 100 * time.Millisecond
 
-func stateText(state string, share float64) string {
+// stateText says what it is, or was, for a release to be in a state.
+func stateText(rel client.Release, state string) string {
 	switch state {
 	case "preparing":
-		return "is prepared"
+		return "is being prepared"
 	case "canary":
-		return fmt.Sprintf("serves %.4g %% of the users", 100*share)
+		return fmt.Sprintf("serves %.4g %% of the users", 100*rel.Canary)
 	case "shadow":
-		return fmt.Sprintf("runs beside %.4g %% of the jobs", 100*share)
+		return fmt.Sprintf("runs beside %.4g %% of the jobs", 100*rel.Shadow)
 	case "live":
 		return "is live"
 	}
@@ -313,7 +319,7 @@ func stateText(state string, share float64) string {
 func progressText(rel client.Release) string {
 	p := rel.Progress
 	if p == nil {
-		return string(rel.ID) + " " + stateText(rel.State, rel.Share)
+		return string(rel.ID) + " " + stateText(rel, rel.State)
 	}
 	text := fmt.Sprintf("%s %s", rel.ID, p.Step)
 	if p.Total > 0 {

@@ -13,8 +13,29 @@ import (
 
 // releasesCommand lists releases, or shows one.
 type releasesCommand struct {
-	Name string `arg:"" optional:"" help:"A release: what it consists of, and who decided what about it, and why."`
+	Name   string `arg:"" optional:"" help:"A release: what it consists of, and who decided what about it, and why."`
+	Follow bool   `help:"Show its way until it serves everybody, or was taken back, which is exit code 1 (default: what is so far)."`
 	remote
+}
+
+// Help is the long text of `freshet releases --help`.
+func (releasesCommand) Help() string {
+	return `Lists the releases, the newest first, and what was decided about each last; of one, what it consists of and all that was decided.
+If what was asked for is not what serves, the last line says so.
+
+Examples:
+
+  freshet releases
+  freshet releases r7
+  freshet releases r7 --follow`
+}
+
+// Validate is called by kong.
+func (c *releasesCommand) Validate() error {
+	if c.Follow && c.Name == "" {
+		return fmt.Errorf("--follow: expected the name of a release, such as freshet releases r7 --follow")
+	}
+	return nil
 }
 
 // Run prints the releases.
@@ -28,7 +49,10 @@ func (c *releasesCommand) Run(ctx context.Context, sh *shell) error {
 		if err != nil {
 			return err
 		}
-		if sh.json {
+		switch {
+		case c.Follow:
+			return sh.followToEnd(ctx, cl, rel, true)
+		case sh.json:
 			return sh.printJSON(rel)
 		}
 		return sh.printRelease(rel)
@@ -47,7 +71,7 @@ func (c *releasesCommand) Run(ctx context.Context, sh *shell) error {
 		if rel.Share > 0 {
 			state += fmt.Sprintf(" %.4g %%", 100*rel.Share)
 		}
-		rows = append(rows, []string{string(rel.ID), state, versionsText(rel), last.At.String(), last.Actor, last.Reason})
+		rows = append(rows, []string{string(rel.ID), state, versionsText(rel), last.At.String(), last.Actor, shortened(last.Reason)})
 	}
 	if err := sh.printTable(rows); err != nil {
 		return err
@@ -56,6 +80,16 @@ func (c *releasesCommand) Run(ctx context.Context, sh *shell) error {
 		_, err = fmt.Fprintf(sh.out, "\n%s\n", servingText(all))
 	}
 	return err
+}
+
+// maxShort is how much of a reason a list shows; all of it stands with the release itself.
+const maxShort = 72
+
+func shortened(reason string) string {
+	if runes := []rune(reason); len(runes) > maxShort {
+		return string(runes[:maxShort-1]) + "…"
+	}
+	return reason
 }
 
 func servingText(all client.Releases) string {
@@ -185,6 +219,6 @@ func (sh *shell) printDecided(rel client.Release) error {
 	if sh.json {
 		return sh.printJSON(rel)
 	}
-	_, err := fmt.Fprintf(sh.out, "%s %s\n", rel.ID, stateText(rel.State, rel.Share))
+	_, err := fmt.Fprintf(sh.out, "%s %s\n", rel.ID, stateText(rel, rel.State))
 	return err
 }

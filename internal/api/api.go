@@ -78,9 +78,24 @@ func (a *API) Handler() http.Handler { return http.HandlerFunc(a.serve) }
 // live is the release that answers this request: take it once, and give it back with Unpin.
 func (a *API) live() (*release.Opened, error) { return pinned(a.deps.Live.Pin()) }
 
-// liveFor is the release that answers a request about one entity: the candidate, if that serves the entity.
-func (a *API) liveFor(key freshet.Key) (*release.Opened, error) {
-	return pinned(a.deps.Live.PinFor(key))
+// serving is the release that answers about one entity: the candidate for those whom it serves, if it has what is asked for, else the live one. find
+// looks for that in a release, and gives the entity's key; what it finds last is in the release that is returned. Unpin it.
+func (a *API) serving(find func(*release.Opened) (freshet.Key, error)) (*release.Opened, error) {
+	if candidate := a.deps.Live.PinCandidate(); candidate != nil {
+		if key, err := find(candidate); err == nil && a.deps.Live.Set().For(key) == candidate {
+			return candidate, nil
+		}
+		candidate.Unpin()
+	}
+	live, err := a.live()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := find(live); err != nil {
+		live.Unpin()
+		return nil, err
+	}
+	return live, nil
 }
 
 func pinned(rel *release.Opened) (*release.Opened, error) {

@@ -24,12 +24,11 @@ import (
 	"github.com/freshet-ml/freshet/tablestore"
 )
 
-// Live knows the releases that are open (release.Live). What Pin and PinFor give is given back with Unpin. All are nil
-// before the first release.
+// Live knows the releases that are open (release.Live). What is pinned is given back with Unpin. All are nil before the first release.
 type Live interface {
-	Load() *release.Opened                  // the live one, for what is said about it
-	Pin() *release.Opened                   // the live one
-	PinFor(key freshet.Key) *release.Opened // the one that serves the entity with key
+	Load() *release.Opened         // the live one, for what is said about it
+	Pin() *release.Opened          // the live one
+	PinCandidate() *release.Opened // the one that serves a share of the entities
 	Set() *release.Set
 }
 
@@ -79,6 +78,8 @@ type Predictor interface {
 	Predict(ctx context.Context, rel *release.Opened, req release.Request) (freshet.Prediction, error)
 	// Fallback is what a pipeline serves to those for whom nothing is stored. NotFound if it has none.
 	Fallback(ctx context.Context, rel *release.Opened, req release.Request) (freshet.Prediction, error)
+	// Again makes a stored prediction anew, of the event that caused it. It is not stored.
+	Again(ctx context.Context, rel *release.Opened, was freshet.Prediction) (freshet.Prediction, error)
 }
 
 // Models runs models (the serving layer).

@@ -88,8 +88,8 @@ func (a *API) returnBatch(b *batch) {
 	a.batches.Put(b)
 }
 
-// decode makes entries of the good events and rejections of the others. An event is good if the live release takes it; it
-// is appended for all entities that any open release needs.
+// decode makes entries of the good events and rejections of the others. An event is good if the live release takes it, or does not know its type and
+// another open one takes it; it is appended for all entities that any open release needs.
 func (b *batch) decode(rel *release.Opened, open *release.Set, ingest freshet.Timestamp, maxDepth int) {
 	b.use(rel)
 	b.entries = make([]eventlog.Entry, 0, len(b.spans))
@@ -116,39 +116,57 @@ func (b *batch) add(rel *release.Opened, open *release.Set, raw []byte, ingest f
 	if err := checkEvent(raw, maxDepth); err != nil {
 		return err
 	}
-	if err := b.schema.Decode(raw, ingest, b.record); err != nil {
+	err := b.schema.Decode(raw, ingest, b.record)
+	if err == nil {
+		return b.enter(rel, b.record, open, raw, ingest)
+	}
+	if freshet.FieldOf(err) != "type" {
 		return err
 	}
+	for _, other := range open.Open() {
+		if other == rel {
+			continue
+		}
+		record := other.Record()
+		defer other.Return(record)
+		if other.Project().Schema.Decode(raw, ingest, record) == nil {
+			return b.enter(other, record, open, raw, ingest)
+		}
+	}
+	return err
+}
+
+// enter makes an entry of an event, as rel reads it.
+func (b *batch) enter(rel *release.Opened, record *feature.Record, open *release.Set, raw []byte, ingest freshet.Timestamp) error {
 	first := len(b.entities)
-	for _, needed := range open.Kinds(b.record.Type) {
-		if err := b.addEntities(rel, needed, raw, ingest); err != nil {
+	for _, needed := range open.Kinds(record.Type) {
+		if err := b.addEntities(rel, record, needed, raw, ingest); err != nil {
 			b.entities = b.entities[:first]
 			return err
 		}
 	}
 	if len(b.entities) == first {
-		return freshet.FieldErrorf(freshet.InvalidArgument, "type", "type: %q is about no entity of the project", b.record.Type)
+		return freshet.FieldErrorf(freshet.InvalidArgument, "type", "type: %q is about no entity of the project", record.Type)
 	}
-	id := b.record.ID
+	id := record.ID
 	if id == "" {
 		id = newEventID(ingest)
 	}
-	if b.record.Clamped {
+	if record.Clamped {
 		b.clamped++
 	}
 	b.entries = append(b.entries, eventlog.Entry{
 		Event: freshet.Event{
-			ID: id, Type: b.record.Type, EventTime: b.record.EventTime, IngestTime: b.record.IngestTime, Payload: raw,
+			ID: id, Type: record.Type, EventTime: record.EventTime, IngestTime: record.IngestTime, Payload: raw,
 		},
 		Entities: b.entities[first:len(b.entities):len(b.entities)],
 	})
 	return nil
 }
 
-// addEntities adds the entities that needed names. What another release than the live one, rel, cannot read is good all the
+// addEntities adds the entities that needed names. What another release than rel, which has read the event, cannot read is good all the
 // same: the receiver counts it for that release.
-func (b *batch) addEntities(rel *release.Opened, needed release.Kinds, raw []byte, ingest freshet.Timestamp) error {
-	record := b.record
+func (b *batch) addEntities(rel *release.Opened, record *feature.Record, needed release.Kinds, raw []byte, ingest freshet.Timestamp) error {
 	if needed.Release != rel {
 		record = needed.Release.Record()
 		defer needed.Release.Return(record)

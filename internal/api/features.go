@@ -13,24 +13,26 @@ import (
 
 // getFeatures answers one view for one entity.
 func (a *API) getFeatures(w *response, r *http.Request) error {
-	rel, err := a.live()
+	var view *feature.View
+	var spec feature.EntitySpec
+	var key freshet.Key
+	var q query
+	rel, err := a.serving(func(rel *release.Opened) (freshet.Key, error) {
+		var err error
+		if view, spec, err = viewOf(rel, freshet.ViewName(r.PathValue("view"))); err != nil {
+			return "", err
+		}
+		if q, err = parseQuery(r, append(slices.Clone(spec.KeyFields), "at", "as_of", "after", "wait")...); err != nil {
+			return "", err
+		}
+		key, err = q.key(spec)
+		return key, err
+	})
 	if err != nil {
 		return err
 	}
 	defer rel.Unpin()
-	view, spec, err := viewOf(rel, freshet.ViewName(r.PathValue("view")))
-	if err != nil {
-		return err
-	}
-	q, err := parseQuery(r, append(slices.Clone(spec.KeyFields), "at", "as_of", "after", "wait")...)
-	if err != nil {
-		return err
-	}
 	read, err := a.featureRead(q)
-	if err != nil {
-		return err
-	}
-	key, err := q.key(spec)
 	if err != nil {
 		return err
 	}

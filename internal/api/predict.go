@@ -63,27 +63,17 @@ func (a *API) postPredict(w *response, r *http.Request) error {
 	return nil
 }
 
-// predictorOf pins the release that predicts for the entity: the live one, unless the candidate serves the entity that it
-// reads there.
+// predictorOf pins the release that predicts for the entity.
 func (a *API) predictorOf(name freshet.PipelineName, entity keyFields) (rel *release.Opened, p *release.Pipeline, spec feature.EntitySpec, err error) {
-	if rel, err = a.live(); err != nil {
-		return nil, nil, spec, err
-	}
-	if p, spec, err = pipelineAndEntity(rel, name); err == nil {
-		if key, err := entity.key(spec); err == nil { // a bad one is told when the request is checked
-			serving, err := a.liveFor(key)
-			if err == nil {
-				rel.Unpin()
-				rel = serving
-			}
+	rel, err = a.serving(func(rel *release.Opened) (freshet.Key, error) {
+		var err error
+		if p, spec, err = pipelineAndEntity(rel, name); err != nil {
+			return "", err
 		}
-		p, spec, err = pipelineAndEntity(rel, name)
-	}
-	if err != nil {
-		rel.Unpin()
-		return nil, nil, spec, err
-	}
-	return rel, p, spec, nil
+		key, _ := entity.key(spec) // a bad one is told when the request is checked
+		return key, nil
+	})
+	return rel, p, spec, err
 }
 
 func pipelineAndEntity(rel *release.Opened, name freshet.PipelineName) (*release.Pipeline, feature.EntitySpec, error) {

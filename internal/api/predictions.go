@@ -43,14 +43,21 @@ func (a *API) getPredictions(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	withdrawn := a.deps.Live.Set().Roles().Withdrawn
 	out := a.buffer()
 	defer a.returnBuffer(out)
 	b := append((*out)[:0], `{"predictions":{`...)
 	n := 0
 	for i, flag := range wanted {
 		at := slices.IndexFunc(stored, func(p freshet.Prediction) bool { return p.Pipeline == flag.pipeline })
-		if at < 0 {
-			p, err := a.deps.Predictor.Fallback(r.Context(), rel, release.Request{Pipeline: flag.pipeline, Entity: entity})
+		if at < 0 || withdrawn[stored[at].Release] {
+			asked := release.Request{Pipeline: flag.pipeline, Entity: entity}
+			var p freshet.Prediction
+			if at < 0 {
+				p, err = a.deps.Predictor.Fallback(r.Context(), rel, asked)
+			} else {
+				p, err = a.again(r.Context(), rel, stored[at], asked)
+			}
 			if freshet.CodeOf(err) == freshet.NotFound {
 				continue // nothing to say
 			}
@@ -117,8 +124,11 @@ func (a *API) getPrediction(w *response, r *http.Request) error {
 		get = a.deps.Predictions.GetExplained
 	}
 	p, err := get(r.Context(), entity, pipeline.Name)
-	if freshet.CodeOf(err) == freshet.NotFound {
-		p, err = a.deps.Predictor.Fallback(r.Context(), rel, release.Request{Pipeline: pipeline.Name, Entity: entity, Explain: explain})
+	switch asked := (release.Request{Pipeline: pipeline.Name, Entity: entity, Explain: explain}); {
+	case freshet.CodeOf(err) == freshet.NotFound:
+		p, err = a.deps.Predictor.Fallback(r.Context(), rel, asked)
+	case err == nil && a.deps.Live.Set().Roles().Withdrawn[p.Release]:
+		p, err = a.again(r.Context(), rel, p, asked)
 	}
 	if err != nil {
 		return err
@@ -130,19 +140,28 @@ func (a *API) getPrediction(w *response, r *http.Request) error {
 	return nil
 }
 
+// again is what serves in the place of a prediction whose release was taken back.
+func (a *API) again(ctx context.Context, rel *release.Opened, was freshet.Prediction, asked release.Request) (freshet.Prediction, error) {
+	p, err := a.deps.Predictor.Again(ctx, rel, was)
+	if err != nil && ctx.Err() == nil {
+		return a.deps.Predictor.Fallback(ctx, rel, asked) // it is as if nothing were stored
+	}
+	return p, err
+}
+
 // predictionsOf finds whose predictions r asks for, and the release that serves them: unpin it.
-func (a *API) predictionsOf(r *http.Request) (*release.Opened, freshet.Entity, feature.EntitySpec, error) {
-	rel, err := a.live()
-	if err != nil {
-		return nil, freshet.Entity{}, feature.EntitySpec{}, err
-	}
-	defer rel.Unpin()
-	entity, spec, err := pathEntity(rel, r)
-	if err != nil {
-		return nil, entity, spec, err
-	}
-	serving, err := a.liveFor(entity.Key)
-	return serving, entity, spec, err
+func (a *API) predictionsOf(r *http.Request) (rel *release.Opened, entity freshet.Entity, spec feature.EntitySpec, err error) {
+	rel, err = a.serving(func(rel *release.Opened) (freshet.Key, error) {
+		var err error
+		if entity, spec, err = pathEntity(rel, r); err != nil {
+			return "", err
+		}
+		if name := r.PathValue("pipeline"); name != "" {
+			_, err = pipelineOf(rel, freshet.PipelineName(name))
+		}
+		return entity.Key, err
+	})
+	return rel, entity, spec, err
 }
 
 func pipelineOf(rel *release.Opened, name freshet.PipelineName) (*release.Pipeline, error) {

@@ -313,6 +313,12 @@ func (b *behind) Fallback(_ context.Context, rel *release.Opened, req release.Re
 	return p, nil
 }
 
+func (b *behind) Again(ctx context.Context, rel *release.Opened, was freshet.Prediction) (freshet.Prediction, error) {
+	p, err := b.Predict(ctx, rel, release.Request{Pipeline: was.Pipeline, Entity: was.Entity, Explain: true})
+	p.EventID, p.Cause, p.EventTime = was.EventID, was.Cause, was.EventTime
+	return p, err
+}
+
 func (b *behind) Streams() []StreamStatus {
 	return []StreamStatus{{Partition: 3, Head: 9, Applied: 7, Lag: 2, CheckpointAge: time.Second}}
 }

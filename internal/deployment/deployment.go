@@ -88,6 +88,8 @@ type Release struct {
 	State   State
 	Share   float64 // of a canary or shadow
 	History []Step  // the first is the deployment
+	// Withdrawn tells that it has served somebody and was taken back, or rolled back: what it predicted then is not good any more.
+	Withdrawn bool
 }
 
 // ID is the release's name.
@@ -113,6 +115,17 @@ func (r Releases) Release(id freshet.ReleaseID) *Release {
 		return nil
 	}
 	return r.All[n-1]
+}
+
+// Withdrawn are the releases whose predictions are not good any more.
+func (r Releases) Withdrawn() map[freshet.ReleaseID]bool {
+	withdrawn := map[freshet.ReleaseID]bool{}
+	for _, x := range r.All {
+		if x.Withdrawn {
+			withdrawn[x.ID()] = true
+		}
+	}
+	return withdrawn
 }
 
 // Next is the name of the next release.
@@ -229,6 +242,7 @@ func (r Releases) rollback(c Change, step Step) (Releases, error) {
 			"there is no former release that is kept ready: freshet deploy --release NAME goes back to what an earlier one was")
 	}
 	next := r.step(r.Live, Former, 0, step.because(c.Release)).step(c.Release, Live, 0, step)
+	next.Release(r.Live).Withdrawn = true // it is a copy of this step
 	next.Live, next.Former, next.Requested = c.Release, r.Live, c.Release
 	return next, nil
 }
@@ -245,7 +259,13 @@ func (r Releases) step(id freshet.ReleaseID, state State, share float64, step St
 	n, _ := number(id)
 	old := r.All[n-1]
 	step.State = state
-	changed := &Release{Order: old.Order, State: state, Share: share, History: append(slices.Clip(old.History), step)}
+	changed := &Release{Order: old.Order, State: state, Share: share, History: append(slices.Clip(old.History), step), Withdrawn: old.Withdrawn}
+	switch state {
+	case Live:
+		changed.Withdrawn = false
+	case Failed, Aborted:
+		changed.Withdrawn = old.State == Canary
+	}
 	next := r
 	next.All = slices.Clone(r.All)
 	next.All[n-1] = changed

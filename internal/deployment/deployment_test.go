@@ -64,6 +64,34 @@ func show(r Releases) string {
 	return fmt.Sprintf("%s requested %s live %s former %s candidate %s", strings.Join(texts, " "), r.Requested, r.Live, r.Former, r.Candidate)
 }
 
+// TestWithdrawn expects that exactly those are withdrawn which somebody was served by and that were taken back.
+func TestWithdrawn(t *testing.T) {
+	t.Parallel()
+	for steps, want := range map[string]string{
+		"deploy; live r1; deploy; failed r2":                                                  "map[]",
+		"deploy; live r1; deploy; shadow r2; aborted r2":                                      "map[]",
+		"deploy; live r1; deploy; canary r2; failed r2":                                       "map[r2:true]",
+		"deploy; live r1; deploy; canary r2; aborted r2; deploy; live r3":                     "map[r2:true]",
+		"deploy; live r1; deploy; live r2; rollback r1":                                       "map[r2:true]",
+		"deploy; live r1; deploy; live r2; rollback r1; rollback r2":                          "map[r1:true]",
+		"deploy; live r1; deploy; live r2; rollback r1; deploy; live r3":                      "map[r2:true]",
+		"deploy; live r1; deploy; live r2; deploy; live r3":                                   "map[]",
+		"deploy; live r1; deploy; live r2; rollback r1; rollback r2; rollback r1; retired r2": "map[r2:true]",
+	} {
+		var r Releases
+		for i, step := range strings.Split(steps, "; ") {
+			next, err := apply(t, r, i+1, step)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r = next
+		}
+		if got := fmt.Sprint(r.Withdrawn()); got != want {
+			t.Errorf("%s: %s are withdrawn; want %s", steps, got, want)
+		}
+	}
+}
+
 // TestFoldLeavesStates expects that a state that somebody holds does not change with those that follow.
 func TestFoldLeavesStates(t *testing.T) {
 	t.Parallel()

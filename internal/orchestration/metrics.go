@@ -16,6 +16,7 @@ type Metrics struct {
 	fell    *prometheus.CounterVec
 	left    *prometheus.CounterVec
 	lots    *prometheus.CounterVec
+	covered *prometheus.CounterVec
 }
 
 // NewMetrics registers the metrics of an Orchestrator with reg.
@@ -38,7 +39,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m.lots = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "freshet_jobs_scored_together_total", Help: "Jobs whose rows the model scored in one call with those of others.",
 	}, []string{"pipeline"})
-	reg.MustRegister(m.ended, m.seconds, m.fell, m.left, m.lots)
+	m.covered = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "freshet_canary_failures_covered_total", Help: "Predictions that the live release made because the canary, which serves the entity, failed.",
+	}, []string{"pipeline"})
+	reg.MustRegister(m.ended, m.seconds, m.fell, m.left, m.lots, m.covered)
 	return m
 }
 
@@ -61,6 +65,8 @@ func (m *Metrics) done(l jobqueue.Lease, now time.Time) {
 func (m *Metrics) scoredTogether(p freshet.PipelineName, n int) {
 	m.lots.WithLabelValues(string(p)).Add(float64(n))
 }
+
+func (m *Metrics) coveredFor(p freshet.PipelineName) { m.covered.WithLabelValues(string(p)).Inc() }
 
 func (m *Metrics) dropped(l jobqueue.Lease) {
 	m.ended.WithLabelValues(string(l.Job.Pipeline), "dropped").Inc()

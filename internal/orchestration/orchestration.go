@@ -187,8 +187,12 @@ func (o *Orchestrator) run(ctx context.Context, job freshet.Job) (by freshet.Rel
 	}
 	prediction, err := o.predict(ctx, rel, p, requestOf(&job), &job)
 	if err != nil {
+		prediction, err = o.covered(ctx, rel, requestOf(&job), &job, err)
+	}
+	if err != nil {
 		return by, err
 	}
+	by = prediction.Release
 	if err := o.store(ctx, p, &job, &prediction); err != nil {
 		return by, err
 	}
@@ -233,8 +237,30 @@ func (o *Orchestrator) Predict(ctx context.Context, rel *release.Opened, req rel
 		return freshet.Prediction{}, freshet.FieldErrorf(freshet.InvalidArgument, "entity", "pipeline %s is about %s, not %s", p.Name, p.Entity, req.Entity.Kind)
 	}
 	prediction, err := o.predict(ctx, rel, p, req, nil)
+	if err != nil {
+		prediction, err = o.covered(ctx, rel, req, nil, err)
+	}
 	if err != nil && errors.Is(err, context.DeadlineExceeded) {
 		return prediction, freshet.Errorf(freshet.DeadlineExceeded, "pipeline %s: %w", p.Name, err)
+	}
+	return prediction, err
+}
+
+// Again makes a stored prediction anew, with the features of now and of the event that caused it: the release that made it was taken back. It is not
+// stored: the entity may be erased meanwhile, and its next event stores another one. What was asked for with a context is made without.
+func (o *Orchestrator) Again(ctx context.Context, rel *release.Opened, was freshet.Prediction) (freshet.Prediction, error) {
+	p, ok := rel.Pipeline(was.Pipeline)
+	if !ok {
+		return freshet.Prediction{}, freshet.FieldErrorf(freshet.NotFound, "pipeline", "no pipeline %q in release %s", was.Pipeline, rel.ID())
+	}
+	job := &freshet.Job{Pipeline: was.Pipeline, Entity: was.Entity, EventID: was.EventID, Cause: was.Cause, EventTime: was.EventTime}
+	req := requestOf(job)
+	if was.Cause == (freshet.Place{}) {
+		job = nil
+	}
+	prediction, err := o.predict(ctx, rel, p, req, job)
+	if err != nil {
+		prediction, err = o.covered(ctx, rel, req, job, err)
 	}
 	return prediction, err
 }

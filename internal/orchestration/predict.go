@@ -19,6 +19,29 @@ func (o *Orchestrator) predict(ctx context.Context, rel *release.Opened, p *rele
 	return prediction, err
 }
 
+// covered has the live release answer where a canary has failed: that a release is tried shall cost nobody a prediction. What it failed
+// with is the error if it is no canary, and if the live release cannot answer either.
+func (o *Orchestrator) covered(ctx context.Context, rel *release.Opened, req release.Request, job *freshet.Job, failed error) (freshet.Prediction, error) {
+	if o.Live.Set().Roles().Candidate != rel || ctx.Err() != nil {
+		return freshet.Prediction{}, failed
+	}
+	live := o.Live.Pin()
+	if live == nil {
+		return freshet.Prediction{}, failed
+	}
+	defer live.Unpin()
+	p, ok := live.Pipeline(req.Pipeline)
+	if !ok || p.Entity != req.Entity.Kind {
+		return freshet.Prediction{}, failed
+	}
+	prediction, err := o.predict(ctx, live, p, req, job)
+	if err != nil {
+		return freshet.Prediction{}, failed
+	}
+	o.Metrics.coveredFor(req.Pipeline)
+	return prediction, nil
+}
+
 func (o *Orchestrator) observe(ctx context.Context, rel *release.Opened, req release.Request, made freshet.Prediction, err error, took time.Duration) {
 	if o.Observer == nil {
 		return

@@ -217,7 +217,7 @@ func (p *Publisher) arrange(s deployment.Releases) error {
 	p.watchShadow(s)
 	candidate := s.Release(s.Candidate)
 	err := p.Live.Update(func(release.Roles) (release.Roles, error) {
-		r := release.Roles{Live: p.opened[s.Live], Former: p.opened[s.Former]}
+		r := release.Roles{Live: p.opened[s.Live], Former: p.opened[s.Former], Withdrawn: s.Withdrawn()}
 		if candidate == nil {
 			return r, nil
 		}

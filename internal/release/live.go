@@ -16,6 +16,9 @@ type Roles struct {
 	Former    *Opened // serves nobody and is fed: a way back without a wait
 	Shadow    *Opened // predicts beside the others, for nobody to see
 	Preparing *Opened // serves nobody: its views are filled beside the others', in small steps
+	// Withdrawn are releases, open or not, that have served somebody and were taken back: what they predicted is served no more. It is not
+	// changed afterwards.
+	Withdrawn map[freshet.ReleaseID]bool
 }
 
 // list is each release that has a role, once.
@@ -32,7 +35,7 @@ func (r Roles) list() []*Opened {
 // Live holds the releases that are open. All that can be reached of them is reached by one load of one pointer, to an
 // immutable Set. The zero Live is ready to use; all methods may be called concurrently.
 //
-// A request, a job or a batch of events pins the one release that serves it with Pin, PinFor or PinJob, reaches everything
+// A request, a job or a batch of events pins the one release that serves it with Pin, PinCandidate or PinJob, reaches everything
 // through it, and gives it back with Unpin. A release that has lost its last role stays open and fed until the last pin of it is gone; then
 // it is closed, and whoever asked with OnRetired is told.
 type Live struct {
@@ -65,21 +68,21 @@ func (l *Live) Pin() *Opened {
 	}
 }
 
-// PinFor is the release that serves the entity with key, nil before the first. Unpin gives it back.
-func (l *Live) PinFor(key freshet.Key) *Opened {
-	for {
-		if o := l.Set().For(key); o == nil || o.pin() {
-			return o
-		}
-	}
-}
-
 // PinJob is the release that runs a job of pipeline for the entity with key: the one that serves the entity, or, if that
 // does not know the pipeline, another open one that does and that may have made the job before a switch. Nil before the first release. Unpin
 // gives it back.
 func (l *Live) PinJob(key freshet.Key, pipeline freshet.PipelineName) *Opened {
 	for {
 		if o := l.Set().forJob(key, pipeline); o == nil || o.pin() {
+			return o
+		}
+	}
+}
+
+// PinCandidate is the release that serves a share of the entities, nil if there is none. Unpin gives it back.
+func (l *Live) PinCandidate() *Opened {
+	for {
+		if o := l.Set().roles.Candidate; o == nil || o.pin() {
 			return o
 		}
 	}

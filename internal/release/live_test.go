@@ -56,7 +56,7 @@ func update(t testing.TB, l *release.Live, r release.Roles) {
 func TestAReleaseIsClosedWhenItsLastPinIsGone(t *testing.T) {
 	t.Parallel()
 	l := &release.Live{}
-	if l.Pin() != nil || l.PinFor("u") != nil || l.PinJob("u", "p") != nil || l.PinShadow() != nil || l.Set().For("u") != nil {
+	if l.Pin() != nil || l.PinCandidate() != nil || l.PinJob("u", "p") != nil || l.PinShadow() != nil || l.Set().For("u") != nil {
 		t.Fatal("there is a release before the first")
 	}
 	var retired []freshet.ReleaseID
@@ -195,7 +195,7 @@ func TestPinsUnderChange(t *testing.T) {
 					return
 				default:
 				}
-				o := l.PinFor(freshet.Key(fmt.Sprint(w, i)))
+				o := l.PinJob(freshet.Key(fmt.Sprint(w, i)), "p")
 				mu.Lock()
 				bad := closed[o]
 				mu.Unlock()
@@ -226,7 +226,7 @@ func BenchmarkPin(b *testing.B) {
 	l := &release.Live{}
 	l.Store(open(b, one, "r1"))
 	for b.Loop() {
-		l.PinFor("user-0012345").Unpin()
+		l.PinJob("user-0012345", "p").Unpin()
 	}
 }
 

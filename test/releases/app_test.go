@@ -212,6 +212,7 @@ func (a *app) onlyFirst(t *testing.T, requested freshet.ReleaseID) {
 	if now := a.everybody(t, time.Minute, map[freshet.ReleaseID]func(int) float64{"r1": twice}); now.failed > 0 || now.by["r1"] != people {
 		t.Errorf("afterwards r1 answers %d of %d, and %d fail", now.by["r1"], people, now.failed)
 	}
+	a.pulled(t)
 	all, err := a.client.ListReleases(t.Context())
 	if err != nil || all.Serving != "r1" || all.Requested != requested {
 		t.Errorf("serving %s, requested %s; want r1 and %s (%v)", all.Serving, all.Requested, requested, err)
@@ -219,6 +220,24 @@ func (a *app) onlyFirst(t *testing.T, requested freshet.ReleaseID) {
 	for _, command := range []string{"releases", "status"} {
 		if out, code := a.freshet(t, command); code != 0 || !strings.Contains(out, string(requested)) || !strings.Contains(out, "r1") {
 			t.Errorf("freshet %s does not show both (exit code %d):\n%s", command, code, out)
+		}
+	}
+}
+
+// pulled expects that nobody is shown any more what a release predicted that was taken back.
+func (a *app) pulled(t *testing.T) {
+	t.Helper()
+	for i := range people {
+		p, err := a.client.GetPrediction(t.Context(), client.User(user(i)), "score", nil)
+		if freshet.CodeOf(err) == freshet.NotFound {
+			continue // nothing is stored yet
+		}
+		if err != nil || p.Release != "r1" || len(p.Items) != 1 || p.Items[0].Score != twice(i) {
+			t.Fatalf("%s pulls %+v by %s; want %v by r1 (%v)", user(i), p.Items, p.Release, twice(i), err)
+		}
+		all, err := a.client.ListPredictions(t.Context(), client.User(user(i)), nil, nil)
+		if err != nil || all.Predictions["score"].Release != "r1" {
+			t.Fatalf("%s lists %+v (%v)", user(i), all, err)
 		}
 	}
 }

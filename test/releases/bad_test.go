@@ -83,14 +83,19 @@ func TestBadReleasesAreTakenBack(t *testing.T) {
 			}()
 			a.reaches(t, "r2", "canary")
 			spoil()
-			serving := map[freshet.ReleaseID]int{}
+			serving, failed := map[freshet.ReleaseID]int{}, 0
 			for a.release(t, "r2").State == "canary" && t.Context().Err() == nil {
 				a.plays(t)
-				for id, n := range a.everybody(t, time.Minute, map[freshet.ReleaseID]func(int) float64{"r1": twice, "r2": b.formula}).by {
+				asked := a.everybody(t, time.Minute, map[freshet.ReleaseID]func(int) float64{"r1": twice, "r2": b.formula})
+				for id, n := range asked.by {
 					serving[id] += n
 				}
+				failed += asked.failed
 			}
 			t.Logf("people were answered by %v", serving)
+			if failed > 0 {
+				t.Errorf("%d got no answer, which the live release has", failed)
+			}
 			said := <-deployed
 			if said.code != 1 || !strings.Contains(said.out, "requested r2, serving r1") || !strings.Contains(said.out, "guardrail "+b.guard+": ") {
 				t.Errorf("freshet deploy: exit code %d\n%s", said.code, said.out)
@@ -100,6 +105,9 @@ func TestBadReleasesAreTakenBack(t *testing.T) {
 				t.Errorf("r2 is %s by %s: %s", rel.State, last.Actor, last.Reason)
 			}
 			a.onlyFirst(t, "r2")
+			if letters, code := a.freshet(t, "dead-letters"); code != 0 || !strings.Contains(letters, "none") {
+				t.Errorf("jobs were lost (exit code %d):\n%s", code, letters)
+			}
 			t.Log(rel.Last().Reason)
 			a.Kill(t)
 		})
