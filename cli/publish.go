@@ -177,6 +177,9 @@ func (c *publishCommand) publish(ctx context.Context, sh *shell, a artifact) (cl
 
 // actor is who runs this program.
 func actor() string {
+	if name := os.Getenv("FRESHET_ACTOR"); name != "" {
+		return name
+	}
 	if u, err := user.Current(); err == nil && u.Username != "" {
 		return u.Username
 	}

@@ -73,7 +73,7 @@ var number = regexp.MustCompile(`\b[0-9a-f]{12,}\b|[0-9]+([.,:][0-9]+)*`)
 var spaces = regexp.MustCompile(` +`)
 
 // progress is a line that a long task prints every five seconds: a slow machine shows some, a fast one none.
-var progress = regexp.MustCompile(`(?m)^\[[#-]+\].*\n`)
+var progress = regexp.MustCompile(`(?m)^(\[[#-]+\]|r[0-9]+ (fill views|verify|bake|shadow)\b).*\n`)
 
 func normalised(text string) string {
 	text = progress.ReplaceAllString(text, "")

@@ -56,7 +56,7 @@ func newSession(t *testing.T, binary string) *session {
 	}
 	s.env = append(s.env,
 		"PATH="+filepath.Dir(binary)+string(os.PathListSeparator)+os.Getenv("PATH"),
-		"HOME="+s.temp, "TMPDIR="+s.temp, "NO_COLOR=1",
+		"HOME="+s.temp, "TMPDIR="+s.temp, "NO_COLOR=1", "FRESHET_ACTOR=ada",
 		"FRESHET_LISTEN=127.0.0.1:"+s.port, "FRESHET_SERVER=http://127.0.0.1:"+s.port, "FRESHET_DEMO_LISTEN=127.0.0.1:0")
 	t.Cleanup(s.end)
 	return s
