@@ -226,9 +226,18 @@ func (o *Orchestrator) useless(p *release.Pipeline, job *freshet.Job) error {
 	return nil
 }
 
-// Predict makes the prediction that req asks for, with the release rel, which the caller has pinned. It is not stored. InvalidArgument and NotFound
-// name what is wrong with req.
+// Predict makes the prediction that req asks for, with the release rel, which the caller has pinned and which serves; the live release answers what it fails at. It is not
+// stored. InvalidArgument and NotFound name what is wrong with req.
 func (o *Orchestrator) Predict(ctx context.Context, rel *release.Opened, req release.Request) (freshet.Prediction, error) {
+	prediction, err := o.Try(ctx, rel, req)
+	if err != nil {
+		prediction, err = o.covered(ctx, rel, req, nil, err)
+	}
+	return prediction, err
+}
+
+// Try is Predict with the release rel alone, whether or not it serves.
+func (o *Orchestrator) Try(ctx context.Context, rel *release.Opened, req release.Request) (freshet.Prediction, error) {
 	p, ok := rel.Pipeline(req.Pipeline)
 	if !ok {
 		return freshet.Prediction{}, freshet.FieldErrorf(freshet.NotFound, "pipeline", "no pipeline %q in release %s", req.Pipeline, rel.ID())
@@ -237,9 +246,6 @@ func (o *Orchestrator) Predict(ctx context.Context, rel *release.Opened, req rel
 		return freshet.Prediction{}, freshet.FieldErrorf(freshet.InvalidArgument, "entity", "pipeline %s is about %s, not %s", p.Name, p.Entity, req.Entity.Kind)
 	}
 	prediction, err := o.predict(ctx, rel, p, req, nil)
-	if err != nil {
-		prediction, err = o.covered(ctx, rel, req, nil, err)
-	}
 	if err != nil && errors.Is(err, context.DeadlineExceeded) {
 		return prediction, freshet.Errorf(freshet.DeadlineExceeded, "pipeline %s: %w", p.Name, err)
 	}

@@ -19,19 +19,16 @@ func (o *Orchestrator) predict(ctx context.Context, rel *release.Opened, p *rele
 	return prediction, err
 }
 
-// covered has the live release answer where a canary has failed: that a release is tried shall cost nobody a prediction. What it failed
-// with is the error if it is no canary, and if the live release cannot answer either.
+// covered has the live release answer where another one has failed, a canary, or one that was a canary a moment ago: that a release is tried shall cost
+// nobody a prediction. If the live release cannot answer either, failed is the error.
 func (o *Orchestrator) covered(ctx context.Context, rel *release.Opened, req release.Request, job *freshet.Job, failed error) (freshet.Prediction, error) {
-	if o.Live.Set().Roles().Candidate != rel || ctx.Err() != nil {
-		return freshet.Prediction{}, failed
-	}
 	live := o.Live.Pin()
 	if live == nil {
 		return freshet.Prediction{}, failed
 	}
 	defer live.Unpin()
 	p, ok := live.Pipeline(req.Pipeline)
-	if !ok || p.Entity != req.Entity.Kind {
+	if live == rel || ctx.Err() != nil || !ok || p.Entity != req.Entity.Kind {
 		return freshet.Prediction{}, failed
 	}
 	prediction, err := o.predict(ctx, live, p, req, job)

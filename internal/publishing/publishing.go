@@ -46,9 +46,9 @@ type Models interface {
 	Warm(ctx context.Context, rel *release.Opened) error
 }
 
-// Predictor computes predictions that are not stored (the orchestration layer).
+// Predictor computes predictions that are not stored, by one release alone (the orchestration layer).
 type Predictor interface {
-	Predict(ctx context.Context, rel *release.Opened, req release.Request) (freshet.Prediction, error)
+	Try(ctx context.Context, rel *release.Opened, req release.Request) (freshet.Prediction, error)
 }
 
 // Users names entities that were seen lately (the event log).

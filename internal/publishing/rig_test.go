@@ -94,7 +94,7 @@ func (l *layers) Recent(context.Context, freshet.EntityKind, int) ([]freshet.Ent
 	return l.users, nil
 }
 
-func (l *layers) Predict(_ context.Context, rel *release.Opened, req release.Request) (freshet.Prediction, error) {
+func (l *layers) Try(_ context.Context, rel *release.Opened, req release.Request) (freshet.Prediction, error) {
 	l.mu.Lock()
 	predict := l.predict
 	l.mu.Unlock()

@@ -92,6 +92,6 @@ func (p *Publisher) sample(ctx context.Context, r *deployment.Release, live, rel
 // try has one release answer, for the trial alone.
 func (p *Publisher) try(ctx context.Context, trial *deployment.Trial, o *release.Opened, req release.Request) {
 	start := p.o.Now()
-	prediction, err := p.Predictor.Predict(ctx, o, req)
+	prediction, err := p.Predictor.Try(ctx, o, req)
 	trial.Add(deployment.OutcomeOf(o.ID(), req, prediction, err, p.o.Now().Sub(start)))
 }
