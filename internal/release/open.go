@@ -28,15 +28,18 @@ func OpenFrom(ctx context.Context, p *project.Project, source Source, runtimes [
 	return NewOpener(runtimes).Open(ctx, p, source)
 }
 
-// Opener opens releases. A table that several of them have open at once is loaded once and shared: a release that differs in a model
-// costs no second id map. It may be used concurrently.
+// Opener opens releases. A table or a model that several of them have open at once is loaded once and shared: a release that differs in
+// a model costs no second id map, and one that differs in an id map no second model. It may be used concurrently.
 type Opener struct {
 	runtimes []modelruntime.Runtime
-	tables   sharedTables
+	tables   shared[tableKey, *table.Table]
+	models   shared[freshet.Digest, modelruntime.Model]
 }
 
 // NewOpener returns an opener of models that runtimes open.
-func NewOpener(runtimes []modelruntime.Runtime) *Opener { return &Opener{runtimes: runtimes} }
+func NewOpener(runtimes []modelruntime.Runtime) *Opener {
+	return &Opener{runtimes: runtimes, models: shared[freshet.Digest, modelruntime.Model]{end: modelruntime.Model.Close}}
+}
 
 // Open loads the tables and models that p names from source, binds its pipelines to them, and gives the whole as a release
 // that has no name yet. The caller holds it until Close. The error joins everything that is wrong: a missing file, a table
@@ -62,12 +65,13 @@ func (opener *Opener) Open(ctx context.Context, p *project.Project, source Sourc
 		o.give = append(o.give, give)
 	}
 	for _, m := range p.Models {
-		opened, err := openModel(ctx, source, m, opener.runtimes)
+		opened, give, err := opener.model(ctx, source, m)
 		if err != nil {
-			problems = append(problems, err)
+			problems = append(problems, freshet.FieldErrorf("", "models."+string(m.Name), "model %s: %w", m.Name, err))
 			continue
 		}
 		o.models[m.Name] = opened
+		o.give = append(o.give, give)
 	}
 	if len(problems) > 0 {
 		o.Close()
@@ -97,7 +101,7 @@ func (o *Opened) Name(id freshet.ReleaseID, created freshet.Timestamp) {
 }
 
 // table loads a table, or gives one that is open already. give is for when it is needed no more.
-func (opener *Opener) table(ctx context.Context, source Source, t project.Table) (opened *table.Table, give func(), err error) {
+func (opener *Opener) table(ctx context.Context, source Source, t project.Table) (opened *table.Table, give func() error, err error) {
 	f, err := source.Table(ctx, t)
 	if err != nil {
 		return nil, nil, err
@@ -116,20 +120,20 @@ func (opener *Opener) table(ctx context.Context, source Source, t project.Table)
 	})
 }
 
-func openModel(ctx context.Context, source Source, m project.Model, runtimes []modelruntime.Runtime) (*Model, error) {
-	fail := func(err error) (*Model, error) {
-		return nil, freshet.FieldErrorf("", "models."+string(m.Name), "model %s: %w", m.Name, err)
-	}
+// model opens a model, or gives one that is open already. give is for when it is needed no more.
+func (opener *Opener) model(ctx context.Context, source Source, m project.Model) (opened *Model, give func() error, err error) {
 	artifact, err := source.Model(ctx, m)
 	if err != nil {
-		return fail(err)
+		return nil, nil, err
 	}
 	defer artifact.Close() // a model holds what it needs in memory
-	opened, err := modelruntime.Open(artifact, runtimes)
+	model, give, err := opener.models.take(ctx, artifact.Digest, func() (modelruntime.Model, error) {
+		return modelruntime.Open(artifact, opener.runtimes)
+	})
 	if err != nil {
-		return fail(err)
+		return nil, nil, err
 	}
-	return &Model{Name: m.Name, Digest: artifact.Digest, Version: artifact.Version, Model: opened}, nil
+	return &Model{Name: m.Name, Digest: artifact.Digest, Version: artifact.Version, Model: model}, give, nil
 }
 
 func (o *Opened) bind(p *project.Pipeline) (*Pipeline, error) {

@@ -37,7 +37,7 @@ func (o *Opened) Unpin() {
 }
 
 // Close gives back the opener's hold. The models and tables are freed when nobody holds the release any more, which may be
-// later; the error is that of freeing them, if it is now. Tables that another release has stay. Closing twice is no error.
+// later; the error is that of freeing them, if it is now. Those that another release has stay. Closing twice is no error.
 func (o *Opened) Close() error {
 	if o.closed.Swap(true) {
 		return nil
@@ -61,11 +61,8 @@ func (o *Opened) onFree(owner any, f func(o *Opened, err error)) {
 
 func (o *Opened) free() {
 	var errs []error
-	for _, m := range o.models {
-		errs = append(errs, m.Close())
-	}
 	for _, give := range o.give {
-		give()
+		errs = append(errs, give())
 	}
 	o.err = errors.Join(errs...)
 	o.mu.Lock()

@@ -37,7 +37,7 @@ type Opened struct {
 	manifest  freshet.Release
 	project   *project.Project
 	tables    map[freshet.TableName]*table.Table
-	give      []func() // of tables
+	give      []func() error // of tables and models
 	models    map[freshet.ModelName]*Model
 	pipelines []*Pipeline
 	kinds     map[freshet.EventType][]freshet.EntityKind

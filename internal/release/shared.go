@@ -9,11 +9,13 @@ import (
 	"github.com/freshet-ml/freshet/internal/table"
 )
 
-// sharedTables are the tables of releases that are open: each is loaded once, and forgotten when the last release that has it
-// is closed. The zero one is ready; all methods may be called concurrently.
-type sharedTables struct {
+// shared are the tables or the models of releases that are open: each is loaded once, and let go when the last release that has
+// it is closed. The zero one is ready; all methods may be called concurrently.
+type shared[K comparable, V any] struct {
+	end func(V) error // lets one go; nil: nothing is to be done
+
 	mu     sync.Mutex
-	tables map[tableKey]*sharedTable
+	loaded map[K]*sharing[V]
 }
 
 // tableKey tells tables apart: the same file may be read in several ways.
@@ -26,59 +28,66 @@ func keyOf(file freshet.Digest, spec table.Spec) tableKey {
 	return tableKey{file, fmt.Sprintf("%#v", spec)}
 }
 
-// sharedTable is one table, which may still be loading.
-type sharedTable struct {
+// sharing is one of them, which may still be loading.
+type sharing[V any] struct {
 	users int
 	done  chan struct{} // closed when the fields below are set
-	table *table.Table
+	value V
 	err   error
 }
 
-// take gives the table of key, which load loads if nobody has it. Of several that take it at once, one loads and the others
-// wait, until ctx ends. The caller calls give when it needs the table no more.
-func (s *sharedTables) take(ctx context.Context, key tableKey, load func() (*table.Table, error)) (t *table.Table, give func(), err error) {
+// take gives what belongs to key, which load loads if nobody has it. Of several that take it at once, one loads and the others
+// wait, until ctx ends. The caller calls give when it needs it no more; the error is that of letting it go.
+func (s *shared[K, V]) take(ctx context.Context, key K, load func() (V, error)) (value V, give func() error, err error) {
 	if err := ctx.Err(); err != nil {
-		return nil, nil, err
+		return value, nil, err
 	}
-	shared, first := s.join(key)
+	one, first := s.join(key)
 	if first {
-		shared.table, shared.err = load()
-		close(shared.done)
+		one.value, one.err = load()
+		close(one.done)
 	}
 	select {
-	case <-shared.done:
-		err = shared.err
+	case <-one.done:
+		err = one.err
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	give = func() { s.leave(key, shared) }
+	give = func() error { return s.leave(key, one) }
 	if err != nil {
-		give()
-		return nil, nil, err
+		_ = give() // err says more
+		return value, nil, err
 	}
-	return shared.table, give, nil
+	return one.value, give, nil
 }
 
 // join counts the caller in; first says that it has to load.
-func (s *sharedTables) join(key tableKey) (t *sharedTable, first bool) {
+func (s *shared[K, V]) join(key K) (one *sharing[V], first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t = s.tables[key]
-	if first = t == nil; first {
-		t = &sharedTable{done: make(chan struct{})}
-		if s.tables == nil {
-			s.tables = map[tableKey]*sharedTable{}
+	one = s.loaded[key]
+	if first = one == nil; first {
+		one = &sharing[V]{done: make(chan struct{})}
+		if s.loaded == nil {
+			s.loaded = map[K]*sharing[V]{}
 		}
-		s.tables[key] = t
+		s.loaded[key] = one
 	}
-	t.users++
-	return t, first
+	one.users++
+	return one, first
 }
 
-func (s *sharedTables) leave(key tableKey, t *sharedTable) {
+// leave counts the caller out. The last one to leave comes after the one who has loaded it.
+func (s *shared[K, V]) leave(key K, one *sharing[V]) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if t.users--; t.users == 0 {
-		delete(s.tables, key)
+	one.users--
+	last := one.users == 0
+	if last {
+		delete(s.loaded, key)
 	}
+	s.mu.Unlock()
+	if !last || one.err != nil || s.end == nil {
+		return nil
+	}
+	return s.end(one.value)
 }

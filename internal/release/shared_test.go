@@ -2,6 +2,8 @@ package release_test
 
 import (
 	"context"
+	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -9,12 +11,14 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/internal/project"
 	"github.com/freshet-ml/freshet/internal/release"
 	"github.com/freshet-ml/freshet/internal/table"
+	"github.com/freshet-ml/freshet/modelruntime"
 )
 
 const withTables = `
@@ -214,4 +218,106 @@ func TestAFileThatChanges(t *testing.T) {
 	if err := file.Close(); freshet.CodeOf(err) != freshet.Conflict {
 		t.Errorf("%v", err)
 	}
+}
+
+const withModels = `
+project: test
+entities: { user: { key: user_id } }
+models: { a: { path: a.counted }, b: { path: b.counted }, again: { path: again.counted } }
+`
+
+// artifacts are a source of models of one file each.
+type artifacts struct {
+	texts
+	models map[string]string
+}
+
+func (s artifacts) Model(_ context.Context, m project.Model) (*release.Artifact, error) {
+	text := s.models[m.Path]
+	return &release.Artifact{
+		FS: fstest.MapFS{"model.counted": {Data: []byte(text)}}, Closer: io.NopCloser(nil), Digest: freshet.Digest("sha256:" + text),
+	}, nil
+}
+
+// counting is a runtime that counts what is open; a model that says "broken" cannot be opened.
+type counting struct{ opened, open atomic.Int32 }
+
+func (c *counting) Name() string { return "counting" }
+
+func (c *counting) Recognizes([]byte) bool { return true }
+
+func (c *counting) Open(dir fs.FS, name string) (modelruntime.Model, error) {
+	text, err := fs.ReadFile(dir, name)
+	if err != nil || string(text) == "broken" {
+		return nil, errors.Join(err, freshet.Errorf(freshet.InvalidArgument, "it is broken"))
+	}
+	c.opened.Add(1)
+	c.open.Add(1)
+	return &counted{c: c}, nil
+}
+
+type counted struct {
+	modelruntime.Model
+	c      *counting
+	closed atomic.Bool
+}
+
+func (m *counted) Close() error {
+	if m.closed.Swap(true) {
+		return errors.New("closed twice")
+	}
+	m.c.open.Add(-1)
+	return nil
+}
+
+func TestModelsAreSharedWhileTheyAreOpen(t *testing.T) {
+	t.Parallel()
+	runtime := &counting{}
+	opener, live := release.NewOpener([]modelruntime.Runtime{runtime}), &release.Live{}
+	first := artifacts{models: map[string]string{"a.counted": "one", "b.counted": "two", "again.counted": "one"}}
+	modelOf := func(r *release.Opened, name freshet.ModelName) modelruntime.Model {
+		m, _ := r.Model(name)
+		if m.Name != name {
+			t.Errorf("model %s is called %s", name, m.Name)
+		}
+		return m.Model
+	}
+	count := func(opened, open int32) {
+		t.Helper()
+		if runtime.opened.Load() != opened || runtime.open.Load() != open {
+			t.Errorf("%d opened, %d open; expected %d and %d", runtime.opened.Load(), runtime.open.Load(), opened, open)
+		}
+	}
+	r1 := openTables(t, opener, withModels, first)
+	update(t, live, release.Roles{Live: r1})
+	r1.Close()
+	if modelOf(r1, "a") != modelOf(r1, "again") || modelOf(r1, "a") == modelOf(r1, "b") {
+		t.Error("two names of one artifact are two models, or two artifacts one")
+	}
+	count(2, 2)
+	// One model differs.
+	r2 := openTables(t, opener, withModels, artifacts{models: map[string]string{"a.counted": "one", "b.counted": "three", "again.counted": "one"}})
+	count(3, 3)
+	if modelOf(r2, "a") != modelOf(r1, "a") || modelOf(r2, "b") == modelOf(r1, "b") {
+		t.Error("shared is what differs, or not what is the same")
+	}
+	job := live.Pin()
+	update(t, live, release.Roles{Live: r2})
+	r2.Close()
+	count(3, 3)
+	job.Unpin()
+	count(3, 2) // "two" is closed with its last user
+	p, err := project.Parse("freshet.yaml", []byte(withModels))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		_, err = opener.Open(t.Context(), p, artifacts{models: map[string]string{"a.counted": "one", "b.counted": "broken", "again.counted": "three"}})
+		if freshet.FieldOf(err) != "models.b" || !strings.Contains(err.Error(), "model b: ") || !strings.Contains(err.Error(), "it is broken") {
+			t.Errorf("%v (%s)", err, freshet.FieldOf(err))
+		}
+	}
+	count(3, 2)
+	live.Store(nil)
+	count(3, 0)
 }
