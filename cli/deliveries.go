@@ -155,8 +155,19 @@ func deliveryLines(d *client.Delivery) [][]string {
 	}
 	add("reason", d.Reason)
 	add("by", d.Channel)
-	add("device", d.Device)
-	add("provider's id", d.ProviderID)
+	if len(d.Devices) == 0 {
+		add("device", d.Device)
+		add("provider's id", d.ProviderID)
+	}
+	for _, x := range d.Devices {
+		text := x.Device + ": " + x.State
+		for _, more := range []string{x.Reason, x.ProviderID} {
+			if more != "" {
+				text += ", " + more
+			}
+		}
+		add("device", text)
+	}
 	for _, name := range slices.Sorted(maps.Keys(d.Outcomes)) {
 		add(name, d.Outcomes[name].String())
 	}

@@ -221,7 +221,7 @@ func (f *fakeServer) job(w http.ResponseWriter, r *http.Request) {
 var fakeDeliveries = []string{
 	`{"id":"next-3-1","user_id":"u1","pipeline":"next","category":"suggestions","event_id":"e1","release":"r7","title":"Up next","body":"Rain, and wind","state":"sent",
 "channel":"apns","device":"phone","provider_id":"p1","attempts":2,"created_at":"2025-03-03T12:00:00.000Z","expires_at":"2025-03-03T12:15:00.000Z",
-"ended_at":"2025-03-03T12:00:02.000Z","outcomes":{"opened":"2025-03-03T12:01:00.000Z"}}`,
+"ended_at":"2025-03-03T12:00:02.000Z","devices":[{"device":"phone","state":"sent","provider_id":"p1","attempts":1},{"device":"tablet","state":"failed","reason":"Unregistered","attempts":1}],"outcomes":{"opened":"2025-03-03T12:01:00.000Z"}}`,
 	`{"id":"next-3-2","user_id":"u2","pipeline":"next","category":"suggestions","event_id":"e2","release":"r7","title":"Up next","body":"Rain","state":"suppressed","reason":"holdout",
 "channel":"apns","attempts":0,"created_at":"2025-03-03T12:00:00.000Z","expires_at":"2025-03-03T12:15:00.000Z","ended_at":"2025-03-03T12:00:01.000Z"}`,
 	`{"id":"other-3-1","user_id":"u1","pipeline":"other","category":"news","title":"News","state":"waiting","attempts":0,"created_at":"2025-03-03T12:00:00.000Z",

@@ -20,15 +20,26 @@ type Delivery struct {
 	Body       string                       `json:"body,omitempty"`
 	State      string                       `json:"state"` // waiting, held, sending, sent, in_app, suppressed or failed
 	Reason     string                       `json:"reason,omitempty"`
-	Channel    string                       `json:"channel,omitempty"`
+	Channel    string                       `json:"channel,omitempty"` // by which the last attempt went, and Device
 	Device     string                       `json:"device,omitempty"`
 	ProviderID string                       `json:"provider_id,omitempty"`
-	Attempts   int                          `json:"attempts"`
+	Attempts   int                          `json:"attempts"`          // for all devices
+	Devices    []DeviceDelivery             `json:"devices,omitempty"` // that it went to
 	CreatedAt  freshet.Timestamp            `json:"created_at"`
 	ExpiresAt  freshet.Timestamp            `json:"expires_at"`
 	DueAt      *freshet.Timestamp           `json:"due_at,omitempty"`
 	EndedAt    *freshet.Timestamp           `json:"ended_at,omitempty"`
 	Outcomes   map[string]freshet.Timestamp `json:"outcomes,omitempty"` // "opened" and so on
+}
+
+// DeviceDelivery is what became of a message on one device.
+type DeviceDelivery struct {
+	Device     string             `json:"device"`
+	State      string             `json:"state"` // waiting, sending, sent or failed
+	Reason     string             `json:"reason,omitempty"`
+	ProviderID string             `json:"provider_id,omitempty"`
+	Attempts   int                `json:"attempts"`
+	DueAt      *freshet.Timestamp `json:"due_at,omitempty"`
 }
 
 // Deliveries lists messages in the order of their ids, of one user if user is not "", a page of up to limit (0: 100) after the next of the page before. next is

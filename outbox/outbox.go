@@ -67,18 +67,30 @@ type Message struct {
 	State    State             `json:"state"`
 	Reason   string            `json:"reason,omitempty"`
 	DueAt    freshet.Timestamp `json:"due_at"`
-	Attempts int               `json:"attempts,omitempty"` // calls of providers
+	Attempts int               `json:"attempts,omitempty"` // calls of providers, for all targets
 	EndedAt  freshet.Timestamp `json:"ended_at,omitempty"`
-	// Channel and Device are those of the last call; ProviderID is the provider's name for the message.
+	// Channel and Device are those of the last call; ProviderID is the provider's name for the message that it took last.
 	Channel    push.Channel `json:"channel,omitempty"`
 	Device     string       `json:"device,omitempty"`
 	ProviderID string       `json:"provider_id,omitempty"`
+	// Targets are the user's devices of Channel when the message was first counted against caps: it goes to each. A webhook is one without a device.
+	Targets []Target `json:"targets,omitempty"`
 	// Reserved is the moment under which the message is counted against caps; 0: it is not.
 	Reserved freshet.Timestamp `json:"reserved,omitempty"`
 	// Seq is its place in the user's stream; 0: it is not there.
 	Seq uint64 `json:"seq,omitempty"`
 	// Outcomes say what the person did: "opened", "dismissed", … at most one of each.
 	Outcomes map[string]freshet.Timestamp `json:"outcomes,omitempty"`
+}
+
+// Target is one device that a message goes to, and what became of it there.
+type Target struct {
+	Device     string            `json:"device,omitempty"`
+	State      State             `json:"state"` // Waiting, Sending, Sent or Failed
+	Reason     string            `json:"reason,omitempty"`
+	ProviderID string            `json:"provider_id,omitempty"`
+	Attempts   int               `json:"attempts,omitempty"`
+	DueAt      freshet.Timestamp `json:"due_at,omitempty"` // of one that waits
 }
 
 // Policy is what a pipeline says about its messages.

@@ -26,6 +26,7 @@ type shownMessage struct {
 	Device    string                       `json:"device,omitempty"`
 	Provider  string                       `json:"provider_id,omitempty"`
 	Attempts  int                          `json:"attempts"`
+	Devices   []shownTarget                `json:"devices,omitempty"`
 	CreatedAt freshet.Timestamp            `json:"created_at"`
 	ExpiresAt freshet.Timestamp            `json:"expires_at"`
 	DueAt     *freshet.Timestamp           `json:"due_at,omitempty"` // of one that has not ended
@@ -33,11 +34,31 @@ type shownMessage struct {
 	Outcomes  map[string]freshet.Timestamp `json:"outcomes,omitempty"`
 }
 
+// shownTarget is what became of a message on one device.
+type shownTarget struct {
+	Device   string             `json:"device"`
+	State    outbox.State       `json:"state"`
+	Reason   string             `json:"reason,omitempty"`
+	Provider string             `json:"provider_id,omitempty"`
+	Attempts int                `json:"attempts"`
+	DueAt    *freshet.Timestamp `json:"due_at,omitempty"` // of one that waits for its next attempt
+}
+
 func shownDelivery(m outbox.Message) shownMessage {
 	d := shownMessage{
 		ID: m.ID, User: m.User, Pipeline: m.Pipeline, Category: m.Category, EventID: m.EventID, Release: m.Release, Title: m.Title, Body: m.Body,
 		State: m.State, Reason: m.Reason, Channel: m.Channel, Device: m.Device, Provider: m.ProviderID, Attempts: m.Attempts, CreatedAt: m.CreatedAt,
 		ExpiresAt: m.ExpiresAt, Outcomes: m.Outcomes,
+	}
+	for _, t := range m.Targets {
+		if t.Device == "" {
+			continue // a webhook
+		}
+		x := shownTarget{Device: t.Device, State: t.State, Reason: t.Reason, Provider: t.ProviderID, Attempts: t.Attempts}
+		if t.DueAt != 0 && !t.State.Ended() {
+			x.DueAt = &t.DueAt
+		}
+		d.Devices = append(d.Devices, x)
 	}
 	if m.State.Ended() {
 		d.EndedAt = &m.EndedAt

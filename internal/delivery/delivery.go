@@ -292,6 +292,13 @@ func (d *Deliverer) now() freshet.Timestamp { return freshet.TimestampOf(d.o.Now
 
 func (d *Deliverer) facts(tx *outbox.Tx) facts {
 	s, at := d.Settings(), d.o.Now()
+	if m := tx.Message; m.Reserved != 0 && len(m.Targets) == 0 { // written when a message went to one device
+		t := outbox.Target{Device: m.Device, State: outbox.Waiting, Attempts: m.Attempts}
+		if m.State == outbox.Sending {
+			t.State = outbox.Sending
+		}
+		m.Targets = []outbox.Target{t}
+	}
 	return facts{at: at, tx: tx, settings: s, present: d.Hub.Present(tx.Message.User, tx.Message.CreatedAt.Time(), at, s.Presence), senders: d.Senders.Of(tx.Message.Release)}
 }
 
@@ -313,6 +320,10 @@ func (d *Deliverer) apply(tx *outbox.Tx, v verdict) (durable bool) {
 	case fail:
 		d.end(tx, outbox.Failed, v.reason)
 		return false
+	case finish:
+		d.giveUp(m, v.reason)
+		d.end(tx, outbox.Sent, "")
+		return false
 	}
 	giveBack(tx)
 	if v.channel != "" {
@@ -320,6 +331,15 @@ func (d *Deliverer) apply(tx *outbox.Tx, v verdict) (durable bool) {
 	}
 	d.end(tx, outbox.Suppressed, v.reason)
 	return false
+}
+
+// giveUp ends the targets that have not ended.
+func (d *Deliverer) giveUp(m *outbox.Message, reason string) {
+	for i := range m.Targets {
+		if t := &m.Targets[i]; !t.State.Ended() {
+			t.State, t.Reason, t.DueAt = outbox.Failed, reason, 0
+		}
+	}
 }
 
 // end makes it the message's last state. It is kept for a while, to be looked at and for outcomes.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -124,13 +125,12 @@ func TestSent(t *testing.T) {
 	t.Parallel()
 	p := &fake{channel: push.APNs}
 	inBubble(t, func(b *bench) {
-		b.device("old", push.APNs)
-		time.Sleep(time.Second)
-		b.device("new", push.APNs)
+		b.device("d", push.APNs)
+		b.device("f", push.FCM) // the channel is not needed
 		id := b.add(1, nil)
 		m := b.want(id, outbox.Sent, "")
 		calls := p.calls()
-		if len(calls) != 1 || calls[0].Token != "token-new" || calls[0].Title != "title 1" || m.Attempts != 1 || m.Device != "new" {
+		if len(calls) != 1 || calls[0].Token != "token-d" || calls[0].Title != "title 1" || m.Attempts != 1 || m.Device != "d" {
 			t.Errorf("%+v; %+v", calls, m)
 		}
 		if err := b.Outcome(t.Context(), id, "u1", "opened"); err != nil {
@@ -143,6 +143,106 @@ func TestSent(t *testing.T) {
 		synctest.Wait()
 		if _, err := b.box.Message(t.Context(), id); freshet.CodeOf(err) != freshet.NotFound {
 			t.Errorf("after its retention: %v", err)
+		}
+	}, p)
+}
+
+// TestDevices: a message goes to all devices of its channel, under a cap that counts it once; what becomes of it on one does not hinder the others.
+func TestDevices(t *testing.T) {
+	t.Parallel()
+	calls := map[string]int{}
+	p := &fake{channel: push.APNs}
+	p.answer = func(m push.Message) push.Result {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		calls[m.Token]++
+		switch {
+		case m.Token == "token-lost":
+			return push.Result{Outcome: push.Gone, Reason: "Unregistered"}
+		case m.Token == "token-bad":
+			return push.Result{Outcome: push.Rejected, Reason: "BadTopic"}
+		case m.Token == "token-busy" && calls[m.Token] < 3:
+			return push.Result{Outcome: push.Retry, Reason: "TooManyRequests", After: time.Minute}
+		}
+		return push.Result{Outcome: push.Sent, ProviderID: "of " + m.Token}
+	}
+	other := &fake{channel: push.FCM}
+	inBubble(t, func(b *bench) {
+		for _, id := range []string{"phone", "lost", "busy", "bad", "tablet"} {
+			b.device(id, push.APNs)
+			time.Sleep(time.Second)
+		}
+		b.device("f", push.FCM)
+		again := outbox.Device{ID: "named-anew", Channel: push.APNs, Token: "token-tablet", RegisteredAt: freshet.TimestampOf(time.Now())}
+		if err := b.box.PutDevice(t.Context(), "u1", again); err != nil {
+			t.Fatal(err)
+		}
+		capped := func(m *outbox.Message) { m.Policy.Caps = []outbox.Cap{{Count: 1, Window: 3_600_000}} }
+		id := b.add(1, capped)
+		m := b.want(id, outbox.Waiting, "TooManyRequests")
+		b.want(b.add(2, capped), outbox.Suppressed, reasonCap)
+		time.Sleep(3 * time.Minute)
+		m = b.want(id, outbox.Sent, "")
+		got := map[string]string{}
+		for _, x := range m.Targets {
+			got[x.Device] = string(x.State) + " " + x.Reason + x.ProviderID
+		}
+		want := map[string]string{"named-anew": "sent of token-tablet", "bad": "failed BadTopic", "busy": "sent of token-busy", "lost": "failed Unregistered", "phone": "sent of token-phone"}
+		if !maps.Equal(got, want) || m.Attempts != 7 || len(other.calls()) != 0 {
+			t.Errorf("%v after %d calls, want %v", got, m.Attempts, want)
+		}
+		ids := map[string]string{}
+		for _, c := range p.calls() {
+			if first, ok := ids[c.Token]; ok && first != c.ID {
+				t.Errorf("%s under two ids", c.Token)
+			}
+			ids[c.Token] = c.ID
+		}
+		if calls["token-tablet"] != 1 || ids["token-tablet"] == ids["token-phone"] {
+			t.Errorf("calls %v, ids %v", calls, ids)
+		}
+		if devices, err := b.box.Devices(t.Context(), "u1"); err != nil || len(devices) != 6 {
+			t.Errorf("devices %v, %v", devices, err)
+		}
+	}, p, other)
+}
+
+// TestHalfSent: some devices have a message when its time is over, or its user says no: it counts as sent, and the others get it no more.
+func TestHalfSent(t *testing.T) {
+	t.Parallel()
+	p := &fake{channel: push.APNs, answer: func(m push.Message) push.Result {
+		if m.Token == "token-busy" {
+			return push.Result{Outcome: push.Retry, Reason: "busy", After: time.Minute}
+		}
+		return push.Result{Outcome: push.Sent}
+	}}
+	inBubble(t, func(b *bench) {
+		b.device("phone", push.APNs)
+		b.device("busy", push.APNs)
+		id := b.add(1, nil)
+		b.want(id, outbox.Waiting, "busy")
+		time.Sleep(20 * time.Minute)
+		m := b.want(id, outbox.Sent, "")
+		if x := targetOf(&m, "busy"); x.State != outbox.Failed || x.Reason != reasonExpired || m.Reserved == 0 {
+			t.Errorf("%+v", m)
+		}
+	}, p)
+}
+
+// TestBeforeDevices: a message that was on its way when it had one device only goes there again, after an upgrade.
+func TestBeforeDevices(t *testing.T) {
+	t.Parallel()
+	p := &fake{channel: push.APNs}
+	inBubble(t, func(b *bench) {
+		b.device("d1", push.APNs)
+		time.Sleep(time.Second)
+		b.device("d2", push.APNs)
+		id := b.add(1, func(m *outbox.Message) {
+			m.State, m.Channel, m.Device, m.Reserved, m.Attempts = outbox.Sending, push.APNs, "d1", m.CreatedAt, 1
+		})
+		m := b.want(id, outbox.Sent, "")
+		if calls := p.calls(); len(calls) != 1 || calls[0].Token != "token-d1" || m.Attempts != 2 || len(m.Targets) != 1 {
+			t.Errorf("%+v; %+v", calls, m)
 		}
 	}, p)
 }
@@ -291,13 +391,15 @@ func TestCrash(t *testing.T) {
 					}
 					p.Send(t.Context(), push.Message{ID: idFor(&m, device.ID), Token: device.Token})
 					if state == outbox.Sent {
-						if err := b.record(t.Context(), l, id, device, push.Result{Outcome: push.Sent}); err != nil {
+						if _, err := b.record(t.Context(), l, id, device, push.Result{Outcome: push.Sent}); err != nil {
 							t.Fatal(err)
 						}
 					}
 				}
+				if state != outbox.Waiting { // before the call it would go there, too
+					b.device("newer", push.APNs)
+				}
 				b.start(p)
-				b.device("newer", push.APNs)
 				if _, err := box.Add(t.Context(), outbox.Message{ID: id, User: "u1", Pipeline: "p", ExpiresAt: 1 << 60}, 0); err != nil {
 					t.Fatal(err) // the job is run again, too
 				}

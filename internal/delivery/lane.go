@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -55,26 +56,39 @@ func (d *Deliverer) work(ctx context.Context, l *lane) error {
 
 var errFailed = errors.New("the provider failed")
 
-// deliver makes one attempt at a message. again says that it may be due at once.
+// deliver takes a message to those of its targets whose turn it is, one after the other. again says that it may be due at once.
 func (d *Deliverer) deliver(ctx context.Context, l *lane, id freshet.JobID) (again bool, err error) {
-	if rest := freshet.Timestamp(l.refused.Load()).Sub(d.now()); rest > 0 {
-		return true, d.postpone(ctx, id, rest)
+	for {
+		if rest := freshet.Timestamp(l.refused.Load()).Sub(d.now()); rest > 0 {
+			return true, d.postpone(ctx, id, rest)
+		}
+		done, err := l.breaker.Allow()
+		if err != nil {
+			return true, d.postpone(ctx, id, jitter(d.o.Rest/2))
+		}
+		m, device, ok, err := d.begin(ctx, l, id)
+		if err != nil || !ok {
+			done(nil)
+			return true, err
+		}
+		due, err := d.call(ctx, l, &m, device, done)
+		if err != nil || due == 0 {
+			return false, err
+		}
+		if due > d.now() {
+			return true, nil
+		}
 	}
-	done, err := l.breaker.Allow()
-	if err != nil {
-		return true, d.postpone(ctx, id, jitter(d.o.Rest/2))
-	}
-	m, device, ok, err := d.begin(ctx, l, id)
-	if err != nil || !ok {
-		done(nil)
-		return true, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, d.o.Timeout)
+}
+
+// call makes one attempt at a device and writes down what it came to. due is when the message is to be looked at again; 0: never.
+func (d *Deliverer) call(ctx context.Context, l *lane, m *outbox.Message, device outbox.Device, done func(error)) (due freshet.Timestamp, err error) {
+	within, cancel := context.WithTimeout(ctx, d.o.Timeout)
 	defer cancel()
 	l.calls.Add(1)
-	result := l.sender.Send(ctx, push.Message{
-		ID: idFor(&m, device.ID), Token: device.Token, Collapse: collapseOf(m.User, m.Pipeline), Expires: m.ExpiresAt.Time(),
-		Title: m.Title, Body: m.Body, Prediction: dataOf(&m),
+	result := l.sender.Send(within, push.Message{
+		ID: idFor(m, device.ID), Token: device.Token, Collapse: collapseOf(m.User, m.Pipeline), Expires: m.ExpiresAt.Time(),
+		Title: m.Title, Body: m.Body, Prediction: dataOf(m),
 	})
 	l.calls.Add(-1)
 	if result.Outcome == push.Retry && result.Wide {
@@ -83,11 +97,11 @@ func (d *Deliverer) deliver(ctx context.Context, l *lane, id freshet.JobID) (aga
 		done(nil)
 	}
 	d.Metrics.attempts.WithLabelValues(string(l.sender.Channel()), string(result.Outcome)).Inc()
-	return result.Outcome != push.Sent, d.record(context.WithoutCancel(ctx), l, id, device, result)
+	return d.record(context.WithoutCancel(ctx), l, m.ID, device, result)
 }
 
 // begin decides once more and, if the message is to go out by l, counts it against caps and makes that durable: whatever happens from now on, this message
-// goes to this device under this id.
+// goes to these devices under these ids.
 func (d *Deliverer) begin(ctx context.Context, l *lane, id freshet.JobID) (m outbox.Message, device outbox.Device, ok bool, err error) {
 	err = d.Outbox.Decide(ctx, id, func(tx *outbox.Tx) (bool, error) {
 		f := d.facts(tx)
@@ -100,10 +114,17 @@ func (d *Deliverer) begin(ctx context.Context, l *lane, id freshet.JobID) (m out
 		}
 		if tx.Message.Reserved == 0 {
 			f.reserve(v.channel)
+			tx.Message.Targets = make([]outbox.Target, len(v.devices))
+			for i, x := range v.devices {
+				tx.Message.Targets[i] = outbox.Target{Device: x.ID, State: outbox.Waiting}
+			}
 		}
 		tx.Message.State, tx.Message.Reason = outbox.Sending, ""
 		tx.Message.Channel, tx.Message.Device = v.channel, v.device.ID
 		tx.Message.Attempts++
+		t := targetOf(tx.Message, v.device.ID)
+		t.State, t.Reason = outbox.Sending, ""
+		t.Attempts++
 		m, device, ok = *tx.Message, v.device, true
 		return true, nil
 	})
@@ -113,46 +134,91 @@ func (d *Deliverer) begin(ctx context.Context, l *lane, id freshet.JobID) (m out
 	return m, device, ok, err
 }
 
-// record writes down what a call came to.
-func (d *Deliverer) record(ctx context.Context, l *lane, id freshet.JobID, device outbox.Device, r push.Result) error {
+// targetOf is the target of a device; nil if the message does not go there.
+func targetOf(m *outbox.Message, device string) *outbox.Target {
+	for i := range m.Targets {
+		if m.Targets[i].Device == device {
+			return &m.Targets[i]
+		}
+	}
+	return nil
+}
+
+// record writes down what a call came to, and what is next.
+func (d *Deliverer) record(ctx context.Context, l *lane, id freshet.JobID, device outbox.Device, r push.Result) (due freshet.Timestamp, err error) {
 	if r.Outcome == push.Unauthorized {
 		d.alarm(l, r)
 	}
-	err := d.Outbox.Decide(ctx, id, func(tx *outbox.Tx) (bool, error) {
+	err = d.Outbox.Decide(ctx, id, func(tx *outbox.Tx) (bool, error) {
 		m := tx.Message
+		t := targetOf(m, device.ID)
+		if t == nil {
+			return false, outbox.ErrKeep
+		}
+		t.State, t.Reason = outbox.Waiting, r.Reason
 		switch r.Outcome {
 		case push.Sent:
-			m.ProviderID = r.ProviderID
-			d.Metrics.accepted.WithLabelValues(string(m.Channel)).Inc()
-			d.end(tx, outbox.Sent, "")
+			if !reached(m, outbox.Sent) {
+				d.Metrics.accepted.WithLabelValues(string(m.Channel)).Inc()
+			}
+			t.State, t.ProviderID, m.ProviderID = outbox.Sent, r.ProviderID, r.ProviderID
 		case push.Gone:
 			// Registered after the provider saw the last one end: it is another one, or the same come back.
 			if r.GoneSince.IsZero() || device.RegisteredAt <= freshet.TimestampOf(r.GoneSince) {
 				d.drop(tx, device)
+				t.State = outbox.Failed
 			} else {
-				m.DueAt = d.now().Add(d.backoff(m.Attempts))
+				t.DueAt = d.now().Add(d.backoff(t.Attempts))
 			}
-			giveBack(tx)
-			m.State, m.Reason = outbox.Waiting, r.Reason
 		case push.Rejected:
-			giveBack(tx)
-			d.end(tx, outbox.Failed, r.Reason)
+			t.State = outbox.Failed
 		case push.Unauthorized:
-			giveBack(tx)
-			m.Attempts-- // nobody has looked at the message: it waits for somebody to mend the credentials as long as it lives
-			m.State, m.Reason, m.DueAt = outbox.Waiting, r.Reason, d.now().Add(d.o.Rest)
+			// Nobody has looked at the message: it waits for somebody to mend the credentials as long as it lives.
+			t.Attempts--
+			m.Attempts--
+			t.DueAt = d.now().Add(d.o.Rest)
 		default:
-			m.State, m.Reason, m.DueAt = outbox.Waiting, r.Reason, d.now().Add(max(r.After, d.backoff(m.Attempts)))
+			t.DueAt = d.now().Add(max(r.After, d.backoff(t.Attempts)))
 		}
-		if !m.State.Ended() && m.Attempts >= d.o.Attempts {
-			d.end(tx, outbox.Failed, r.Reason)
+		if !t.State.Ended() && t.Attempts >= d.o.Attempts {
+			t.State = outbox.Failed
 		}
+		due = d.next(tx, r)
 		return true, nil
 	})
 	if freshet.CodeOf(err) == freshet.NotFound { // erased meanwhile
-		return nil
+		return 0, nil
 	}
-	return err
+	return due, err
+}
+
+// next is when the message is to be looked at again after a call that came to r; 0 if it has ended.
+func (d *Deliverer) next(tx *outbox.Tx, r push.Result) freshet.Timestamp {
+	m := tx.Message
+	m.State, m.Reason, m.DueAt = outbox.Waiting, r.Reason, d.now()
+	due, open := freshet.Timestamp(0), false
+	for _, t := range m.Targets {
+		if !t.State.Ended() && (!open || t.DueAt < due) {
+			due, open, m.Reason = t.DueAt, true, t.Reason
+		}
+	}
+	if sent := reached(m, outbox.Sent); open || !sent && r.Outcome == push.Gone {
+		if m.DueAt = max(m.DueAt, due); !sent && (r.Outcome == push.Gone || r.Outcome == push.Unauthorized) && untouched(m) {
+			giveBack(tx) // it has reached nobody: another device or channel, or the same one later
+		}
+		return m.DueAt
+	} else if sent {
+		d.end(tx, outbox.Sent, "")
+	} else {
+		giveBack(tx)
+		d.end(tx, outbox.Failed, r.Reason)
+	}
+	return 0
+}
+
+// untouched says that no target waits because a call of it may have arrived.
+func untouched(m *outbox.Message) bool {
+	return !slices.ContainsFunc(m.Targets, func(t outbox.Target) bool { return !t.State.Ended() && t.Attempts > 0 })
 }
 
 // drop forgets a device, unless it was registered anew meanwhile.

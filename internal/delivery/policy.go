@@ -50,7 +50,8 @@ const (
 	hold
 	show
 	send
-	fail // it may have arrived, and nobody will find out any more
+	fail   // it may have arrived, and nobody will find out any more
+	finish // it has arrived on some devices; the others get it no more
 )
 
 // verdict is what policy says about a message now.
@@ -59,11 +60,12 @@ type verdict struct {
 	reason  string
 	until   time.Time // of hold
 	channel push.Channel
-	device  outbox.Device
+	device  outbox.Device   // to be called next
+	devices []outbox.Device // all that a message goes to that is on no way yet
 }
 
-// decide is the whole policy, one rule after the other; the first refusal wins. A message that is on its way to a device stays with it: whether the last call
-// arrived is not always known, and another way would show it twice. It is pure.
+// decide is the whole policy, one rule after the other; the first refusal wins. A message that is on its way to some devices stays with them: whether the last
+// call arrived is not always known, and another way would show it twice. It is pure.
 func (f facts) decide() verdict {
 	m := f.tx.Message
 	onItsWay := m.Reserved != 0
@@ -97,10 +99,18 @@ func (f facts) decide() verdict {
 
 // refused is a refusal of a message that may be on its way.
 func (f facts) refused(reason string) verdict {
-	if f.tx.Message.State == outbox.Sending {
+	switch m := f.tx.Message; {
+	case reached(m, outbox.Sent):
+		return verdict{do: finish, reason: reason}
+	case reached(m, outbox.Sending):
 		return verdict{do: fail, reason: "interrupted, then " + reason}
 	}
 	return verdict{do: suppress, reason: reason}
+}
+
+// reached tells whether a target of m is in a state.
+func reached(m *outbox.Message, s outbox.State) bool {
+	return slices.ContainsFunc(m.Targets, func(t outbox.Target) bool { return t.State == s })
 }
 
 func (f facts) can(c push.Channel) bool { return f.senders[c] != nil }
@@ -140,16 +150,33 @@ func (f facts) again(channels []push.Channel) verdict {
 		return f.refused(reasonOptOut)
 	}
 	v := verdict{do: send, channel: m.Channel}
-	if m.Channel == push.Webhook && f.can(push.Webhook) {
-		return v
-	}
-	for _, d := range f.tx.Devices {
-		if d.ID == m.Device && d.Channel == m.Channel && f.can(m.Channel) {
-			v.device = d
-			return v
+	due, found := freshet.Timestamp(0), false
+	for _, t := range m.Targets {
+		if t.State.Ended() || found && t.DueAt >= due {
+			continue
+		}
+		if d, ok := f.deviceOf(t); ok {
+			v.device, due, found = d, t.DueAt, true
 		}
 	}
-	return f.refused(reasonNoToken)
+	if !found || !f.can(m.Channel) {
+		return f.refused(reasonNoToken)
+	}
+	return v
+}
+
+// deviceOf is the device of a target, if it is still registered.
+func (f facts) deviceOf(t outbox.Target) (outbox.Device, bool) {
+	c := f.tx.Message.Channel
+	if c == push.Webhook {
+		return outbox.Device{}, true
+	}
+	for _, d := range f.tx.Devices {
+		if d.ID == t.Device && d.Channel == c {
+			return d, true
+		}
+	}
+	return outbox.Device{}, false
 }
 
 // route finds the first channel with somebody at its end. A cap that is reached ends the search: the next channel is no way around it.
@@ -163,16 +190,24 @@ func (f facts) route(channels []push.Channel) verdict {
 			return verdict{do: show, channel: c}
 		case !f.can(c):
 		case c == push.Webhook:
-			return verdict{do: send, channel: c}
+			return verdict{do: send, channel: c, devices: []outbox.Device{{}}}
 		default:
-			for _, d := range f.tx.Devices {
-				if d.Channel == c {
-					return verdict{do: send, channel: c, device: d}
-				}
+			if all := f.devicesOf(c); len(all) > 0 {
+				return verdict{do: send, channel: c, device: all[0], devices: all}
 			}
 		}
 	}
 	return verdict{do: suppress, reason: reasonNoToken}
+}
+
+// devicesOf are the devices of a channel, the one registered last first. Two with one token are one device that an app has named anew.
+func (f facts) devicesOf(c push.Channel) (devices []outbox.Device) {
+	for _, d := range f.tx.Devices {
+		if d.Channel == c && !slices.ContainsFunc(devices, func(x outbox.Device) bool { return x.Token == d.Token }) {
+			devices = append(devices, d)
+		}
+	}
+	return devices
 }
 
 // wouldGo is the channel by which a message that is held out would have gone, were there no caps: with cause, release and category it is what a held-out user is
@@ -239,7 +274,7 @@ func (f facts) reserve(c push.Channel) {
 	r.Seen[contentOf(m)] = now + freshet.Timestamp(m.Policy.Dedupe)
 }
 
-// giveBack takes back what reserve counted.
+// giveBack takes back what reserve counted, of a message that has reached nobody: it is on no way any more.
 func giveBack(tx *outbox.Tx) {
 	m := tx.Message
 	if m.Reserved == 0 {
@@ -250,7 +285,7 @@ func giveBack(tx *outbox.Tx) {
 		tx.Recent.Sent[counter] = slices.Delete(tx.Recent.Sent[counter], i, i+1)
 	}
 	delete(tx.Recent.Seen, contentOf(m))
-	m.Reserved = 0
+	m.Reserved, m.Targets = 0, nil
 }
 
 func counterOf(c push.Channel, category string) string { return string(c) + " " + category }

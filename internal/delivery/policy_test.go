@@ -21,6 +21,15 @@ func newFacts() facts {
 		senders: Fixed{&fake{channel: push.APNs}, &fake{channel: push.FCM}, &fake{channel: push.WebPush}, &fake{channel: push.Webhook}}.Of("")}
 }
 
+// onItsWay has the message be with a provider for some devices.
+func onItsWay(f *facts, devices ...string) {
+	m := f.tx.Message
+	m.State, m.Channel, m.Device = outbox.Sending, push.APNs, devices[0]
+	for _, d := range devices {
+		m.Targets = append(m.Targets, outbox.Target{Device: d, State: outbox.Sending})
+	}
+}
+
 func TestPolicy(t *testing.T) {
 	t.Parallel()
 	hour := int64(3_600_000)
@@ -95,18 +104,31 @@ func TestPolicy(t *testing.T) {
 		"webhook needs no device": {func(f *facts) { f.tx.Devices, f.tx.Message.Policy.Channels = nil, []push.Channel{push.Webhook} }, send, "", "", time.Time{}},
 		"on its way, again": {func(f *facts) {
 			f.reserve(push.APNs)
-			f.tx.Message.State, f.tx.Message.Channel, f.tx.Message.Device, f.present = outbox.Sending, push.APNs, "d1", true
+			onItsWay(f, "d1")
+			f.present = true
 			f.tx.Message.Policy.Caps = []outbox.Cap{{Count: 1, Window: hour}}
 		}, send, "", "d1", time.Time{}},
 		"on its way, out": {func(f *facts) {
 			f.reserve(push.APNs)
-			f.tx.Message.State, f.tx.Message.Channel, f.tx.Message.Device = outbox.Sending, push.APNs, "d1"
+			onItsWay(f, "d1")
 			f.tx.Preferences.OptOut.Channels = []push.Channel{push.APNs}
 		}, fail, "interrupted, then opt_out", "", time.Time{}},
 		"on its way, no other device": {func(f *facts) {
 			f.reserve(push.APNs)
-			f.tx.Message.State, f.tx.Message.Channel, f.tx.Message.Device = outbox.Sending, push.APNs, "d0"
+			onItsWay(f, "d0")
 		}, fail, "interrupted, then no_token", "", time.Time{}},
+		"on its way, the next device": {func(f *facts) {
+			f.reserve(push.APNs)
+			f.tx.Devices = append(f.tx.Devices, outbox.Device{ID: "d2", Channel: push.APNs}, outbox.Device{ID: "d3", Channel: push.APNs})
+			onItsWay(f, "d1", "d2", "d3")
+			f.tx.Message.Targets[0].State, f.tx.Message.Targets[1].DueAt = outbox.Sent, 5
+		}, send, "", "d3", time.Time{}},
+		"on its way, one has it, then out": {func(f *facts) {
+			f.reserve(push.APNs)
+			onItsWay(f, "d1", "d2")
+			f.tx.Message.Targets[0].State = outbox.Sent
+			f.tx.Preferences.OptOut.All = true
+		}, finish, reasonOptOut, "", time.Time{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
