@@ -102,8 +102,12 @@ func (c *channels) make(settings any) push.Sender {
 func (c *channels) Check(p *project.Push) error {
 	var problems []error
 	secret := func(field, text string) {
-		if _, err := push.Resolve(text, c.env); err != nil {
-			problems = append(problems, freshet.FieldErrorf(freshet.Unprocessable, field, "%s: %w; it belongs into the environment of the server", field, err))
+		_, err := push.Resolve(text, c.env)
+		if freshet.CodeOf(err) == freshet.NotFound {
+			err = freshet.Errorf("", "%w; it belongs into the environment of the server", err)
+		}
+		if err != nil {
+			problems = append(problems, freshet.FieldErrorf(freshet.Unprocessable, field, "%s: %w", field, err))
 		}
 	}
 	address := func(field, text string) {

@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"context"
+	"maps"
 	"net/http"
 	"slices"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/freshet-ml/freshet/feature"
 	"github.com/freshet-ml/freshet/internal/release"
 	"github.com/freshet-ml/freshet/jobqueue"
+	"github.com/freshet-ml/freshet/outbox"
 )
 
 // Past reads events again (eventlog.Log): as long as the log keeps them.
@@ -149,6 +151,7 @@ func (a *API) trace(ctx context.Context, rel *release.Opened, e *eventlog.Record
 		switch {
 		case err == nil && m.User == e.Entity.Key:
 			t.Deliveries = append(t.Deliveries, shownDelivery(m))
+			t.tellDelivery(&m)
 		case err != nil && freshet.CodeOf(err) != freshet.NotFound:
 			return nil, err
 		}
@@ -211,5 +214,34 @@ func (t *trace) tellJob(name freshet.PipelineName, x *jobqueue.Info) {
 	switch x.Status {
 	case jobqueue.Buried:
 		t.tell(x.EndedAt, string(name)+": dead letter: "+x.Reason)
+	}
+}
+
+// tellDelivery adds what became of a push message to the story.
+func (t *trace) tellDelivery(m *outbox.Message) {
+	name := string(m.Pipeline)
+	t.tell(m.CreatedAt, name+": push message made")
+	by := ""
+	if m.Channel != "" {
+		by = " by " + string(m.Channel)
+	}
+	switch m.State {
+	case outbox.Sent:
+		t.tell(m.EndedAt, name+": push sent"+by)
+	case outbox.Shown:
+		t.tell(m.EndedAt, name+": push shown in the app")
+	case outbox.Suppressed:
+		t.tell(m.EndedAt, name+": push suppressed: "+m.Reason)
+	case outbox.Failed:
+		t.tell(m.EndedAt, name+": push failed"+by+": "+m.Reason)
+	default:
+		what := name + ": push " + string(m.State)
+		if m.Reason != "" {
+			what += ": " + m.Reason
+		}
+		t.tell(m.DueAt, what+"; it is looked at again")
+	}
+	for _, o := range slices.Sorted(maps.Keys(m.Outcomes)) {
+		t.tell(m.Outcomes[o], name+": push "+o)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/outbox"
+	"github.com/freshet-ml/freshet/push"
 )
 
 // TestTrace follows an event from its acceptance to its dead letter, and to its prediction.
@@ -46,6 +48,27 @@ func TestTrace(t *testing.T) {
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %s in %s", want, text)
+		}
+	}
+	m := outbox.Message{ID: jobs[1].ID, User: "u1", Pipeline: "today", Category: "today", CreatedAt: now, ExpiresAt: now + 1000, DueAt: now + 5, State: outbox.Waiting, Reason: "busy"}
+	if _, err := r.people.Add(ctx, m, now); err != nil {
+		t.Fatal(err)
+	}
+	if text := get("e1"); !strings.Contains(text, "today: push message made") || !strings.Contains(text, "today: push waiting: busy") {
+		t.Errorf("a message that waits: %s", text)
+	}
+	for state, want := range map[outbox.State]string{
+		outbox.Sent: "today: push sent by apns", outbox.Shown: "today: push shown in the app", outbox.Suppressed: "today: push suppressed: cap", outbox.Failed: "today: push failed by apns: cap",
+	} {
+		if err := r.people.Decide(ctx, m.ID, func(tx *outbox.Tx) (bool, error) {
+			x := tx.Message
+			x.State, x.Channel, x.Reason, x.EndedAt, x.Outcomes = state, push.APNs, "cap", now+9, map[string]freshet.Timestamp{"opened": now + 10}
+			return false, nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if text := get("e1"); !strings.Contains(text, want) || !strings.Contains(text, "today: push opened") {
+			t.Errorf("%s: %s", state, text)
 		}
 	}
 	p.Cause.Offset, p.EventID = 9, "e9"
