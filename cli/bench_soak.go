@@ -17,13 +17,15 @@ type benchSoakCommand struct {
 	Pulls       float64 `default:"5000" placeholder:"N" help:"Predictions read a second (default ${default})."`
 	Events      float64 `default:"1000" placeholder:"N" help:"Events sent a second (default ${default})."`
 	Connections int     `default:"64" placeholder:"N" help:"Keep-alive connections, for the reads and as many for the events (default ${default})."`
+	Memory      string  `default:"512MB" placeholder:"SIZE" help:"Passed to the server as --memory: what fills up within it is full soon (default ${default})."`
 	benching
 }
 
 // Help is the long text of `freshet bench soak --help`.
 func (benchSoakCommand) Help() string {
 	return `Reads stored predictions and sends events at once, both at moments that are fixed in advance, for --duration, and looks at the
-server's memory every second: it should be flat, and nothing may fail. Every tenth of the time counts by itself for the trend.
+server's memory every second: it should be flat, and nothing may fail. Every tenth of the time counts by itself for the trend. An
+HTTP echo then gets the same reads and events at once for ten seconds at most: what the machine can do beside such a load.
 
 ` + benchHelp + `
 
@@ -42,6 +44,9 @@ func (c *benchSoakCommand) Validate() error {
 			return fmt.Errorf("--pulls and --events: expected 1 to 1000000 a second, got %v", rate)
 		}
 	}
+	if err := new(bytesFlag).UnmarshalText([]byte(c.Memory)); err != nil {
+		return fmt.Errorf("--memory: %w", err)
+	}
 	return c.benching.Validate()
 }
 
@@ -58,19 +63,25 @@ type benchSoak struct {
 	EventErrors int             `json:"event_errors"` // without those refused
 	Refused     int             `json:"refused"`      // events answered 429
 	Users       int             `json:"users"`        // whose predictions are read
+	Echo        benchLatency    `json:"echo"`         // of the same reads beside the same events
+	Bound       string          `json:"memory"`       // that the server was given
 	Memory      []float64       `json:"memory_bytes"` // resident, the mean of each tenth of the time
 	MemoryPeak  float64         `json:"memory_peak_bytes"`
 	// Growth is that of the mean from the fifth to the last tenth, a minute: before that caches fill.
 	Growth float64 `json:"memory_growth_bytes_per_minute"`
-	CPU    float64 `json:"server_cores"`
+	// Live is likewise what lived on the heap at the end of the last collection: what of the resident memory is no garbage.
+	Live           []float64 `json:"live_heap_bytes"`
+	LiveGrowth     float64   `json:"live_heap_growth_bytes_per_minute"`
+	Hot            float64   `json:"hot_bytes"` // rows and predictions kept within the bound, at the end
+	ServerCores    float64   `json:"server_cpu_cores"`
+	GeneratorCores float64   `json:"generator_cpu_cores"`
+	OtherCores     float64   `json:"other_cpu_cores"`
 }
-
-// soakEvents are sent before the run, so that there are predictions to read.
-const soakEvents = 20_000
 
 // Run measures and prints.
 func (c *benchSoakCommand) Run(ctx context.Context, sh *shell) error {
-	b, err := c.start(ctx, sh)
+	app := benchProject{write: benchapp.Write, args: []string{"--memory", c.Memory}}
+	b, err := c.startWith(ctx, sh, app)
 	if err != nil {
 		return err
 	}
@@ -91,56 +102,69 @@ func (c *benchSoakCommand) measure(ctx context.Context, b *bench) (r benchSoak, 
 	if err != nil {
 		return r, err
 	}
-	before, err := scrape(ctx, b.target.url)
+	reads, events := c.pulls(b, users), b.ingest(c.Connections, 1)
+	b.take(int(c.Events*c.Duration.Seconds()) + 1)
+	done := new(atomic.Int64)
+	stop := b.watch(ctx, fmt.Sprintf("soak beside %s events/s", grouped(round(c.Events))), "pulls", c.Duration, done, 1)
+	memory := watchMemory(ctx, b, c.Duration)
+	var pulls, acks loadgen.Result
+	cores, err := b.using(ctx, func() (err error) {
+		pulls, acks, err = c.both(ctx, reads, events, c.Duration, done)
+		return err
+	})
+	stop()
+	seen := memory()
 	if err != nil {
 		return r, err
 	}
-	memory := watchMemory(ctx, b, c.Duration)
-	type ended struct {
-		r   loadgen.Result
-		err error
-	}
-	events := make(chan ended, 1)
-	load := b.ingest(c.Connections, 1)
-	b.take(int(c.Events*c.Duration.Seconds()) + 1)
-	go func() { // beside the reads; ends with its time
-		r, err := loadgen.Open(ctx, load, 0, c.Events, c.Duration, nil)
-		events <- ended{r, err}
-	}()
-	done := new(atomic.Int64)
-	stop := b.watch(ctx, fmt.Sprintf("soak beside %s events/s", grouped(round(c.Events))), "pulls", c.Duration, done, 1)
-	pulls, err := loadgen.Open(ctx, c.pulls(b, users), 0, c.Pulls, c.Duration, done)
-	stop()
-	sent := <-events
-	means, peak := memory()
-	if err != nil || sent.err != nil {
-		return r, b.unreachable(cmp.Or(err, sent.err))
-	}
-	after, err := scrape(ctx, b.target.url)
+	echo, err := b.echo(ctx, reads, func(reads loadgen.Load, done *atomic.Int64) (loadgen.Result, error) {
+		b.meter.say("measuring the HTTP echo…")
+		events.Addr = reads.Addr
+		r, _, err := c.both(ctx, reads, events, min(c.Duration, 10*time.Second), done)
+		return r, err
+	})
 	if err != nil {
 		return r, err
 	}
 	r = benchSoak{
 		Conditions: b.conditions, Fsync: b.fsync, Connections: c.Connections, PullRate: c.Pulls, EventRate: c.Events, Users: len(users),
-		Pulls: latencyOf(&pulls.Latency), PullErrors: pulls.Sent - pulls.OK(),
-		Acks: latencyOf(&sent.r.Latency), Refused: sent.r.Statuses[429], EventErrors: sent.r.Sent - sent.r.OK() - sent.r.Statuses[429],
-		Memory: means, MemoryPeak: peak, Growth: growth(means, c.Duration),
-		CPU: (usageOf(after).cpu - usageOf(before).cpu) / pulls.Elapsed.Seconds(),
+		Pulls: latencyOf(&pulls.Latency), PullErrors: pulls.Sent - pulls.OK(), Echo: latencyOf(&echo.Latency),
+		Acks: latencyOf(&acks.Latency), Refused: acks.Statuses[429], EventErrors: acks.Sent - acks.OK() - acks.Statuses[429],
+		Bound: c.Memory, Memory: seen.resident.means(), MemoryPeak: seen.resident.peak, Live: seen.live.means(), Hot: seen.hot,
+		ServerCores: cores.server, GeneratorCores: cores.generator, OtherCores: cores.others,
 	}
+	r.Growth, r.LiveGrowth = growth(r.Memory, c.Duration), growth(r.Live, c.Duration)
 	return r, ctx.Err()
 }
+
+// both sends reads and events at once, at their rates.
+func (c *benchSoakCommand) both(ctx context.Context, reads, events loadgen.Load, d time.Duration, done *atomic.Int64) (pulls, acks loadgen.Result, err error) {
+	ended := make(chan error, 1)
+	go func() { // beside the reads; ends with its time
+		var err error
+		acks, err = loadgen.Open(ctx, events, 0, c.Events, d, nil)
+		ended <- err
+	}()
+	pulls, err = loadgen.Open(ctx, reads, 0, c.Pulls, d, done)
+	return pulls, acks, cmp.Or(<-ended, err)
+}
+
+// soakEvents are sent before a run, so that there are predictions to read and what users take in memory is there: the more, the
+// longer the run is.
+func soakEvents(d time.Duration) int { return min(max(int(d.Seconds())*400, 20_000), 200_000) }
 
 // fillUsers sends events and gives the users who have a prediction then.
 func (c *benchSoakCommand) fillUsers(ctx context.Context, b *bench) (users []string, err error) {
 	const size = 100
-	first := b.take(soakEvents)
-	for i := range soakEvents {
+	total := soakEvents(c.Duration)
+	first := b.take(total)
+	for i := range total {
 		if b.events.MakesJob(first + i) {
 			users = append(users, b.events.User(first+i))
 		}
 	}
 	now := freshet.TimestampOf(time.Now())
-	err = b.fill(ctx, "filling", soakEvents, size, func(dst []byte, i int) []byte {
+	err = b.fill(ctx, "filling", total, size, func(dst []byte, i int) []byte {
 		for n := range size {
 			if n > 0 {
 				dst = append(dst, '\n')
@@ -169,11 +193,35 @@ func (c *benchSoakCommand) pulls(b *bench, users []string) loadgen.Load {
 
 const soakParts = 10
 
-// watchMemory looks at the server's memory until stop, which gives the means of each part of the duration and the peak.
-func watchMemory(ctx context.Context, b *bench, d time.Duration) (stop func() (means []float64, peak float64)) {
+// seenMemory is what the server's memory has been.
+type seenMemory struct {
+	resident, live partMeans
+	hot            float64 // the last
+}
+
+// partMeans are the means of each part of a time.
+type partMeans struct {
+	sums, counts [soakParts]float64
+	peak         float64
+}
+
+func (m *partMeans) add(part int, v float64) {
+	m.sums[part], m.counts[part], m.peak = m.sums[part]+v, m.counts[part]+1, max(m.peak, v)
+}
+
+func (m *partMeans) means() (means []float64) {
+	for i := range m.sums {
+		if m.counts[i] > 0 {
+			means = append(means, m.sums[i]/m.counts[i])
+		}
+	}
+	return means
+}
+
+// watchMemory looks at the server's memory for the duration, until stop, which gives what it has seen.
+func watchMemory(ctx context.Context, b *bench, d time.Duration) (stop func() seenMemory) {
 	ended := make(chan struct{})
-	var sums, counts [soakParts]float64
-	peak := 0.0
+	var seen seenMemory
 	begin := time.Now()
 	look := func(ctx context.Context) {
 		m, err := scrape(ctx, b.target.url)
@@ -181,8 +229,9 @@ func watchMemory(ctx context.Context, b *bench, d time.Duration) (stop func() (m
 			return
 		}
 		part := min(int(time.Since(begin)*soakParts/d), soakParts-1)
-		rss := usageOf(m).rss
-		sums[part], counts[part], peak = sums[part]+rss, counts[part]+1, max(peak, rss)
+		seen.resident.add(part, usageOf(m).rss)
+		seen.live.add(part, m["go_gc_heap_live_bytes"])
+		seen.hot = m["freshet_rows_hot_bytes"] + m["freshet_predictions_hot_bytes"]
 	}
 	watching, cancel := context.WithCancel(ctx)
 	go func() { // beside the load, until stop
@@ -191,17 +240,11 @@ func watchMemory(ctx context.Context, b *bench, d time.Duration) (stop func() (m
 			look(watching)
 		}
 	}()
-	return func() ([]float64, float64) {
+	return func() seenMemory {
 		cancel()
 		<-ended
 		look(ctx) // at least one: a short run may be over before the first
-		var means []float64
-		for i := range sums {
-			if counts[i] > 0 {
-				means = append(means, sums[i]/counts[i])
-			}
-		}
-		return means, peak
+		return seen
 	}
 }
 
@@ -223,17 +266,24 @@ func (r benchSoak) print(sh *shell) error {
 		row("", fmt.Sprintf("%s pulls/s, %s events/s", count(r.PullRate), count(r.EventRate))),
 		row("pull p50 / p99", pair(r.Pulls.P50, r.Pulls.P99)),
 		row("pull p99.9 / max", pair(r.Pulls.P999, r.Pulls.Max)),
+		row("  HTTP echo beside the same events p50 / p99", pair(r.Echo.P50, r.Echo.P99)),
 		row("  pulls / failed", fmt.Sprintf("%s of %s users / %d", grouped(r.Pulls.Count), grouped(r.Users), r.PullErrors)),
 		row("ack p50 / p99", pair(r.Acks.P50, r.Acks.P99)),
 		row("  events / failed / refused with 429", fmt.Sprintf("%s / %d / %d", grouped(r.Acks.Count), r.EventErrors, r.Refused)),
 	}
 	rows = append(rows, fsyncRow(one, r.Fsync)...)
-	if n := len(r.Memory); n > 0 {
-		rows = append(rows, row("memory, first / fifth / last tenth", fmt.Sprintf("%s / %s / %s", megabytes(r.Memory[0]), megabytes(r.Memory[n/2]), megabytes(r.Memory[n-1]))))
+	trend := func(name string, parts []float64) {
+		if n := len(parts); n > 0 {
+			rows = append(rows, row(name, fmt.Sprintf("%s / %s / %s", megabytes(parts[0]), megabytes(parts[n/2]), megabytes(parts[n-1]))))
+		}
 	}
+	trend("memory, first / fifth / last tenth", r.Memory)
+	rows = append(rows, row("  peak / growth a minute since the middle", fmt.Sprintf("%s / %s", megabytes(r.MemoryPeak), megabytes(r.Growth))))
+	trend("live heap, first / fifth / last tenth", r.Live)
 	rows = append(rows,
-		row("  peak / growth a minute since the middle", fmt.Sprintf("%s / %s", megabytes(r.MemoryPeak), megabytes(r.Growth))),
-		row("server, cores", fmt.Sprintf("%.2f", r.CPU)))
+		row("  growth a minute since the middle", megabytes(r.LiveGrowth)),
+		row("  rows and predictions kept in memory / --memory", fmt.Sprintf("%s / %s", megabytes(r.Hot), r.Bound)),
+		row("cores busy: server / generator / others", fmt.Sprintf("%.2f / %.2f / %.2f", r.ServerCores, r.GeneratorCores, r.OtherCores)))
 	return sh.printBench("freshet bench soak: reads and events at once, for long", r.Conditions,
 		"open loop over 2 × "+quantity(r.Connections, "connection"), rows)
 }

@@ -387,8 +387,14 @@ func TestBenchSoak(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &r); err != nil {
 		t.Fatal(err)
 	}
-	if r.PullErrors+r.EventErrors+r.Refused != 0 || r.Pulls.Count < 50 || r.Acks.Count < 20 || r.Users < 1000 || len(r.Memory) == 0 || r.MemoryPeak < 1e6 {
+	if r.PullErrors+r.EventErrors+r.Refused != 0 || r.Pulls.Count < 50 || r.Acks.Count < 20 || r.Users < 1000 || len(r.Memory) == 0 || r.MemoryPeak < 1e6 ||
+		len(r.Live) != len(r.Memory) || r.Hot < 1e6 || r.Echo.Count < 50 || r.ServerCores <= 0 {
 		t.Errorf("%s", out)
+	}
+	for d, want := range map[time.Duration]int{time.Second: 20_000, 100 * time.Second: 40_000, time.Hour: 200_000} {
+		if n := soakEvents(d); n != want {
+			t.Errorf("%d events before %s, expected %d", n, d, want)
+		}
 	}
 	if g := growth([]float64{9, 1, 1, 5}, 4*time.Minute); g != 2 {
 		t.Errorf("growth is %v", g)

@@ -92,7 +92,7 @@ func TestHandlerAnswersAScrape(t *testing.T) {
 	telemetry.Handler(telemetry.NewRegistry(), slog.New(slog.DiscardHandler)).
 		ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	body, err := io.ReadAll(w.Result().Body)
-	if err != nil || !strings.Contains(string(body), "go_goroutines") {
-		t.Errorf("expected go_goroutines in the scrape, got %v and %.200s", err, body)
+	if err != nil || !strings.Contains(string(body), "go_goroutines") || !strings.Contains(string(body), "go_gc_heap_live_bytes ") {
+		t.Errorf("expected go_goroutines and go_gc_heap_live_bytes in the scrape, got %v and %.200s", err, body)
 	}
 }
