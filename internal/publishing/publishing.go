@@ -97,6 +97,13 @@ type Publisher struct {
 
 	mu     sync.Mutex // of decisions and what follows from them at once
 	opened map[freshet.ReleaseID]*release.Opened
+	trying trying
+}
+
+// trying is the release that is verified, which takes a while.
+type trying struct {
+	id     freshet.ReleaseID // "" if none is
+	giveUp context.CancelFunc
 }
 
 // onItsWay is the progress of a release.
@@ -216,6 +223,9 @@ func (p *Publisher) arrange(s deployment.Releases) error {
 	p.watch(s)
 	p.watchShadow(s)
 	candidate := s.Release(s.Candidate)
+	if p.trying.id != "" && (p.trying.id != s.Candidate || candidate.State != deployment.Preparing) {
+		p.trying.giveUp() // somebody has decided otherwise
+	}
 	err := p.Live.Update(func(release.Roles) (release.Roles, error) {
 		r := release.Roles{Live: p.opened[s.Live], Former: p.opened[s.Former], Withdrawn: s.Withdrawn()}
 		if candidate == nil {

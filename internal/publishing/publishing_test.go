@@ -8,6 +8,7 @@ import (
 
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/internal/deployment"
+	"github.com/freshet-ml/freshet/internal/release"
 	"github.com/freshet-ml/freshet/registry"
 )
 
@@ -163,6 +164,43 @@ func TestPreparationFails(t *testing.T) {
 		if s := r.state(); s.Requested != "r2" || s.Live != "r1" || !strings.Contains(s.Release("r2").Since().Reason, name) {
 			t.Errorf("%s: requested %s, serving %s: %s", name, s.Requested, s.Live, s.Release("r2").Since().Reason)
 		}
+	}
+}
+
+// TestAbortWhileItIsVerified: who takes a release back does not wait for its models, which stay open for as long as they are asked.
+func TestAbortWhileItIsVerified(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	asked, aborted := make(chan struct{}), make(chan struct{})
+	dropped := func() (n int) {
+		r.layers.set(func(l *layers) { n = l.dropped })
+		return n
+	}
+	r.layers.set(func(l *layers) {
+		l.users = []freshet.Entity{{Kind: "user", Key: "u1"}, {Kind: "user", Key: "u2"}}
+		l.predict = func(rel *release.Opened, _ release.Request) (freshet.Prediction, error) {
+			if rel.ID() == "r2" {
+				asked <- struct{}{} // once: nobody reads from it a second time
+				<-aborted
+				if dropped() > 0 {
+					t.Error("the release was closed while it was asked")
+				}
+			}
+			return answered(1), nil
+		}
+	})
+	r.publish(scoreModel(3))
+	r.deploy(deployment.Request{})
+	stepped := make(chan error)
+	go func() { stepped <- r.step(t.Context(), r.state()) }()
+	<-asked
+	_, err := r.Abort(t.Context(), "r2", deployment.By{Actor: "ada"})
+	must(t, err)
+	close(aborted)
+	must(t, <-stepped)
+	r.expect("r1 live; r2 aborted; ")
+	if dropped() == 0 {
+		t.Error("the release that was taken back is still open")
 	}
 }
 

@@ -181,22 +181,48 @@ func (p *Publisher) prepare(ctx context.Context, state deployment.Releases, r *d
 		p.report(r.ID(), deployment.Progress{Step: "fill views", Done: fill.Done, Total: fill.Total, Rate: fill.Rate, Left: fill.Left.Seconds()})
 		return nil
 	}
-	p.report(r.ID(), deployment.Progress{Step: "verify"})
-	if err := p.Models.Warm(ctx, rel); err != nil {
-		return p.notVerified(ctx, r, err)
-	}
-	found, err := p.verify(ctx, r, rel)
-	if err != nil {
-		return p.notVerified(ctx, r, err)
+	found, err := p.try(ctx, r, rel)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err() // the server stops: the next start tries again
+	case errors.Is(err, errGivenUp):
+		return nil
+	case err != nil:
+		return p.fail(ctx, deployment.KindFailed, r, err.Error())
 	}
 	return p.goOn(ctx, state, r, found)
 }
 
-func (p *Publisher) notVerified(ctx context.Context, r *deployment.Release, err error) error {
-	if errors.Is(err, context.Canceled) || ctx.Err() != nil {
-		return err // the server stops: the next start tries again
+// errGivenUp is the error of try for a release that somebody has taken back meanwhile.
+var errGivenUp = errors.New("it was taken back")
+
+// try warms and verifies a release, which stays open as long. It ends at once if the release is taken back.
+func (p *Publisher) try(ctx context.Context, r *deployment.Release, rel *release.Opened) (found string, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	p.mu.Lock()
+	there := p.opened[r.ID()] == rel && rel.Pin()
+	if there {
+		p.trying = trying{r.ID(), cancel}
 	}
-	return p.fail(ctx, deployment.KindFailed, r, err.Error())
+	p.mu.Unlock()
+	if !there {
+		return "", errGivenUp
+	}
+	defer func() {
+		p.mu.Lock()
+		p.trying = trying{}
+		p.mu.Unlock()
+		rel.Unpin()
+	}()
+	p.report(r.ID(), deployment.Progress{Step: "verify"})
+	if err = p.Models.Warm(ctx, rel); err == nil {
+		found, err = p.verify(ctx, r, rel)
+	}
+	if ctx.Err() != nil {
+		return "", errGivenUp
+	}
+	return found, err
 }
 
 // goOn is the step after the preparation.

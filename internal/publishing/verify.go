@@ -3,6 +3,7 @@ package publishing
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/internal/deployment"
@@ -53,13 +54,16 @@ func (p *Publisher) golden(ctx context.Context, r *deployment.Release, rel *rele
 	return nil
 }
 
-// sampled is how many entities of a pipeline are tried at most.
-const sampled = 200
+// Bounds of a sample: entities of a pipeline, and the time for all. What was tried until then is judged.
+const (
+	sampled    = 200
+	sampleTime = time.Minute
+)
 
 // sample answers for the same users by both releases.
 func (p *Publisher) sample(ctx context.Context, r *deployment.Release, live, rel *release.Opened) (string, error) {
 	trial := deployment.NewTrial(live.ID(), rel.ID(), r.Accept)
-	tried := 0
+	tried, start := 0, p.o.Now()
 	for _, pipeline := range rel.Pipelines() {
 		if _, ok := live.Pipeline(pipeline.Name); !ok {
 			continue
@@ -72,9 +76,13 @@ func (p *Publisher) sample(ctx context.Context, r *deployment.Release, live, rel
 			if ctx.Err() != nil {
 				return "", ctx.Err()
 			}
+			if p.o.Now().Sub(start) > sampleTime {
+				break
+			}
 			tried++
+			p.report(r.ID(), deployment.Progress{Step: "verify", Detail: fmt.Sprintf("%d users that were seen lately were tried", tried)})
 			for _, o := range []*release.Opened{live, rel} {
-				p.try(ctx, trial, o, release.Request{Pipeline: pipeline.Name, Entity: user, Explain: true})
+				p.ask(ctx, trial, o, release.Request{Pipeline: pipeline.Name, Entity: user, Explain: true})
 			}
 		}
 	}
@@ -89,8 +97,8 @@ func (p *Publisher) sample(ctx context.Context, r *deployment.Release, live, rel
 	return fmt.Sprintf("golden rows agree; %d users that were seen lately, answered by both: %s", tried, verdict.Detail), nil
 }
 
-// try has one release answer, for the trial alone.
-func (p *Publisher) try(ctx context.Context, trial *deployment.Trial, o *release.Opened, req release.Request) {
+// ask has one release answer, for the trial alone.
+func (p *Publisher) ask(ctx context.Context, trial *deployment.Trial, o *release.Opened, req release.Request) {
 	start := p.o.Now()
 	prediction, err := p.Predictor.Try(ctx, o, req)
 	trial.Add(deployment.OutcomeOf(o.ID(), req, prediction, err, p.o.Now().Sub(start)))

@@ -62,7 +62,7 @@ func (l *Live) Load() *Opened { return l.Set().roles.Live }
 func (l *Live) Pin() *Opened {
 	for {
 		// A pin can fail only if the release has left the set since it was loaded.
-		if o := l.Load(); o == nil || o.pin() {
+		if o := l.Load(); o == nil || o.Pin() {
 			return o
 		}
 	}
@@ -73,7 +73,7 @@ func (l *Live) Pin() *Opened {
 // gives it back.
 func (l *Live) PinJob(key freshet.Key, pipeline freshet.PipelineName) *Opened {
 	for {
-		if o := l.Set().forJob(key, pipeline); o == nil || o.pin() {
+		if o := l.Set().forJob(key, pipeline); o == nil || o.Pin() {
 			return o
 		}
 	}
@@ -82,7 +82,7 @@ func (l *Live) PinJob(key freshet.Key, pipeline freshet.PipelineName) *Opened {
 // PinCandidate is the release that serves a share of the entities, nil if there is none. Unpin gives it back.
 func (l *Live) PinCandidate() *Opened {
 	for {
-		if o := l.Set().roles.Candidate; o == nil || o.pin() {
+		if o := l.Set().roles.Candidate; o == nil || o.Pin() {
 			return o
 		}
 	}
@@ -91,7 +91,7 @@ func (l *Live) PinCandidate() *Opened {
 // PinShadow is the release that predicts in the shadow, nil if there is none. Unpin gives it back.
 func (l *Live) PinShadow() *Opened {
 	for {
-		if o := l.Set().roles.Shadow; o == nil || o.pin() {
+		if o := l.Set().roles.Shadow; o == nil || o.Pin() {
 			return o
 		}
 	}
@@ -130,7 +130,7 @@ func (l *Live) update(change func(Roles) (Roles, error)) (leaving []*Opened, err
 		if slices.Contains(before, o) {
 			continue
 		}
-		if !o.pin() {
+		if !o.Pin() {
 			for _, o := range entered {
 				o.refs.Add(-1) // not the last one: the opener or a job holds it
 			}

@@ -16,8 +16,8 @@ type hold struct {
 	err    error // of freeing
 }
 
-// pin keeps o open until Unpin; false if it is closed already.
-func (o *Opened) pin() bool {
+// Pin keeps o open until Unpin; false if it is closed already.
+func (o *Opened) Pin() bool {
 	for {
 		n := o.refs.Load()
 		if n == 0 {
