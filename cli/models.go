@@ -77,7 +77,12 @@ func (sh *shell) printModel(m client.Model) error {
 	rows := [][]string{
 		line(string(m.Name), func(v client.ModelVersion) string { return "@" + strconv.Itoa(v.Version) }),
 		line("aliases", func(v client.ModelVersion) string { return strings.Join(v.Aliases, ", ") }),
-		line("release", func(v client.ModelVersion) string { return string(v.Release) }),
+		line("release", func(v client.ModelVersion) string {
+			if v.Removed {
+				return "removed"
+			}
+			return string(v.Release)
+		}),
 		line("inputs", func(v client.ModelVersion) string { return strconv.Itoa(len(v.Signature.Inputs)) }),
 	}
 	for _, name := range slices.Sorted(maps.Keys(names)) {

@@ -23,6 +23,7 @@ type ModelVersion struct {
 	Aliases     []string           `json:"aliases"`           // that point at it
 	Evaluations []Evaluation       `json:"evaluations"`       // what was measured after it was published, in order
 	Release     freshet.ReleaseID  `json:"release,omitempty"` // that serves it now; "" if none does
+	Removed     bool               `json:"removed,omitempty"` // its artifact, by CollectGarbage: it must be published again to be deployed
 	PublishedAt freshet.Timestamp  `json:"published_at"`
 	PublishedBy string             `json:"published_by"`
 	Reason      string             `json:"reason,omitempty"`

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"context"
+
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/internal/release"
 	"github.com/freshet-ml/freshet/registry"
@@ -18,6 +20,7 @@ type modelVersion struct {
 	Aliases     []string           `json:"aliases"`
 	Evaluations []evaluation       `json:"evaluations"`
 	Release     freshet.ReleaseID  `json:"release,omitempty"` // that serves it now
+	Removed     bool               `json:"removed,omitempty"` // its artifact, as garbage
 	PublishedAt freshet.Timestamp  `json:"published_at"`
 	PublishedBy string             `json:"published_by"`
 	Reason      string             `json:"reason,omitempty"`
@@ -50,6 +53,16 @@ func shownVersion(m *registry.Model, v registry.ModelVersion, rel *release.Opene
 		shown.Release = rel.ID()
 	}
 	return shown
+}
+
+// versionOf is shownVersion that also tells whether the artifact is still there.
+func (a *API) versionOf(ctx context.Context, m *registry.Model, v registry.ModelVersion, rel *release.Opened) (modelVersion, error) {
+	shown := shownVersion(m, v, rel)
+	_, err := a.deps.Blobs.Stat(ctx, v.Digest)
+	if shown.Removed = freshet.CodeOf(err) == freshet.NotFound; shown.Removed {
+		err = nil
+	}
+	return shown, err
 }
 
 // servedModel is the model of that name in the live release.
@@ -99,17 +112,21 @@ type aliasMove struct {
 	Reason  string            `json:"reason,omitempty"`
 }
 
-func (a *API) detailOf(m *registry.Model, revision registry.Revision) modelDetail {
+func (a *API) detailOf(ctx context.Context, m *registry.Model, revision registry.Revision) (modelDetail, error) {
 	rel := a.deps.Live.Load()
 	d := modelDetail{Name: m.Name, Versions: []modelVersion{}, Aliases: m.Aliases, History: []aliasMove{}, Revision: revision}
 	if d.Aliases == nil {
 		d.Aliases = map[string]int{}
 	}
 	for _, v := range m.Versions {
-		d.Versions = append(d.Versions, shownVersion(m, v, rel))
+		shown, err := a.versionOf(ctx, m, v, rel)
+		if err != nil {
+			return d, err
+		}
+		d.Versions = append(d.Versions, shown)
 	}
 	for _, h := range m.History {
 		d.History = append(d.History, aliasMove{h.Alias, h.Version, h.At, h.Actor, h.Reason})
 	}
-	return d
+	return d, nil
 }

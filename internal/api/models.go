@@ -38,7 +38,11 @@ func (a *API) getModel(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return w.value(http.StatusOK, a.detailOf(m, revision))
+	detail, err := a.detailOf(r.Context(), m, revision)
+	if err != nil {
+		return err
+	}
+	return w.value(http.StatusOK, detail)
 }
 
 // getModelVersion shows one version, by number or alias.
@@ -50,7 +54,11 @@ func (a *API) getModelVersion(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return w.value(http.StatusOK, shownVersion(m, v, a.deps.Live.Load()))
+	shown, err := a.versionOf(r.Context(), m, v, a.deps.Live.Load())
+	if err != nil {
+		return err
+	}
+	return w.value(http.StatusOK, shown)
 }
 
 // modelVersion is the version that a path names, by number or alias.

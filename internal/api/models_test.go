@@ -86,6 +86,21 @@ func TestPublishAModel(t *testing.T) {
 	if left, err := os.ReadDir(scratch); err != nil || len(left) > 0 {
 		t.Errorf("%v is left, %v", left, err)
 	}
+	// The artifact of a version may be removed as garbage. Published again, it is there again, under its number.
+	if err := r.blobs.Delete(t.Context(), v.Digest); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/v1/models/ranker/versions/1", "/v1/models/ranker"} {
+		if a := r.get(path); a.status != 200 || strings.Count(string(a.body), `"removed":true`) != 1 {
+			t.Errorf("%s of a removed version: %d %s", path, a.status, a.body)
+		}
+	}
+	if a := r.post("/v1/models/ranker/versions", first, "Content-Type", isTar); a.status != 200 || !strings.Contains(string(a.body), `"version":1`) {
+		t.Errorf("published again: %d %s", a.status, a.body)
+	}
+	if a := r.get("/v1/models/ranker/versions/1"); a.status != 200 || strings.Contains(string(a.body), "removed") {
+		t.Errorf("a version that is there again: %d %s", a.status, a.body)
+	}
 }
 
 func TestPublishRefuses(t *testing.T) {

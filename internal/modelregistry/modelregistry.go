@@ -69,7 +69,15 @@ func (m *Models) PublishChecked(ctx context.Context, dir fs.FS, checked Checked,
 	if err != nil {
 		return v, false, err
 	}
-	if known, err := knownVersion(state, v); err != nil || known.Number > 0 {
+	known, err := knownVersion(state, v)
+	if err != nil {
+		return v, false, err
+	}
+	if known.Number > 0 {
+		_, err := m.registry.Stat(ctx, v.Digest)
+		if freshet.CodeOf(err) == freshet.NotFound { // it was removed as garbage, and is there again
+			err = m.put(ctx, dir, checked.Digest)
+		}
 		return known, false, err
 	}
 	if err := m.put(ctx, dir, checked.Digest); err != nil { // first: an entry never names what is not there
@@ -169,6 +177,9 @@ func (m *Models) AddMetrics(ctx context.Context, e registry.Evaluation, actor, r
 // Open gives the artifact of a version, verified; the caller closes it.
 func (m *Models) Open(ctx context.Context, v registry.ModelVersion) (*release.Artifact, error) {
 	blob, err := m.registry.Open(ctx, v.Digest)
+	if freshet.CodeOf(err) == freshet.NotFound {
+		return nil, freshet.Errorf(freshet.NotFound, "%s: its artifact was removed as garbage: publish it again, and it is %s again", v.Label(), v.Label())
+	}
 	if err != nil {
 		return nil, freshet.Errorf("", "%s: %w", v.Label(), err)
 	}

@@ -58,5 +58,14 @@ func TestCollect(t *testing.T) {
 	if plan, err := again.Plan(t.Context(), deployment.Request{Release: "r1"}); err != nil || len(plan.Problems) == 0 {
 		t.Errorf("a release whose artifacts are gone: %+v, %v", plan, err)
 	}
+	gone := deployment.Request{Models: map[freshet.ModelName]string{"score": "3"}}
+	plan, err := again.Plan(t.Context(), gone)
+	if err != nil || len(plan.Problems) != 1 || !strings.Contains(plan.Problems[0].Detail, "publish it again") {
+		t.Errorf("a version whose artifact is gone: %+v, %v", plan, err)
+	}
+	again.publish(scoreModel(4)) // score@3 as it was
+	again.deploy(gone)
+	again.steps()
+	again.expect("r1 retired; r2 retired; r3 retired; r4 former; r5 retired; r6 live; ") // r4 was rolled back to
 	must(t, again.Registry.Delete(t.Context(), registry.DigestOf([]byte("there is none"))))
 }
