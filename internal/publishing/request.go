@@ -168,7 +168,14 @@ func (p *Publisher) Deploy(ctx context.Context, req deployment.Request, by deplo
 		return plan, nil, freshet.FieldErrorf(freshet.Unprocessable, first.Field, "%s", first.Detail)
 	}
 	if plan.Unchanged {
-		return plan, nil, opened.Close()
+		if err := opened.Close(); err != nil {
+			return plan, nil, err
+		}
+		state, _, err := p.Now(ctx)
+		if err != nil {
+			return plan, nil, err
+		}
+		return plan, nil, state.Free() // what is live now may not be for long
 	}
 	r, err := p.begin(ctx, opened, order, by)
 	return plan, r, err
