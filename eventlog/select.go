@@ -18,11 +18,17 @@ type Scan struct {
 	NotBefore freshet.Timestamp
 }
 
+// Want says whether records of an event type about an entity kind are wanted. The bytes are valid during the call only.
+type Want func(t, kind []byte) bool
+
 // Selector is a Driver that passes over records of other entities for less than it costs to read them.
 type Selector interface {
 	// Select is Read of those records whose entity match accepts; match is not nil. It goes through some MiB at most, and
 	// next is the offset to go on from: beyond Head when it has seen all.
 	Select(ctx context.Context, dst []Record, partition freshet.Partition, from freshet.Offset, limit int, match Match) (out []Record, next freshet.Offset, err error)
+	// Pick is Read of those that want accepts of the next n records, fewer once they have some MiB. next is the offset after the
+	// last record that was looked at.
+	Pick(ctx context.Context, dst []Record, partition freshet.Partition, from freshet.Offset, n int, want Want) (out []Record, next freshet.Offset, err error)
 }
 
 // Sizer is a Driver that knows how much it keeps.
@@ -51,6 +57,38 @@ func (l *Log) Select(ctx context.Context, dst []Record, partition freshet.Partit
 	}
 	next = dst[len(dst)-1].Offset + 1
 	return keep(dst, n, match), next, nil
+}
+
+// Pick appends to dst those of the next n durable records of partition, from offset on, that want accepts, in order. next is the offset
+// after the last record that was looked at: from if there is none. Errors are those of Read.
+func (l *Log) Pick(ctx context.Context, dst []Record, partition freshet.Partition, from freshet.Offset, n int, want Want) (out []Record, next freshet.Offset, err error) {
+	from = max(from, 1)
+	if err := checkPartition(partition); err != nil {
+		return dst, from, err
+	}
+	if n <= 0 {
+		return dst, from, nil
+	}
+	if s, ok := l.d.(Selector); ok {
+		return s.Pick(ctx, dst, partition, from, n, want)
+	}
+	had := len(dst)
+	if dst, err = l.d.Read(ctx, dst, partition, from, n); err != nil || len(dst) == had {
+		return dst, from, err
+	}
+	next = dst[len(dst)-1].Offset + 1
+	return want.Keep(dst, had), next, nil
+}
+
+// Keep drops those of records[n:] that are not wanted.
+func (want Want) Keep(records []Record, n int) []Record {
+	kept := records[:n]
+	for _, r := range records[n:] {
+		if want([]byte(r.Event.Type), []byte(r.Entity.Kind)) {
+			kept = append(kept, r)
+		}
+	}
+	return kept
 }
 
 // scanRecords is how many records a Scan reads at a time.

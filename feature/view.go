@@ -303,6 +303,9 @@ func (v *View) Digest() freshet.Digest { return v.digest }
 // ID is the first eight bytes of the digest: it names the view's rows.
 func (v *View) ID() freshet.ViewID { return v.id }
 
+// From lists the event types that can reach the view.
+func (v *View) From() []freshet.EventType { return slices.Clone(v.from) }
+
 // Listens says whether events of that type can reach the view.
 func (v *View) Listens(t freshet.EventType) bool { return slices.Contains(v.from, t) }
 

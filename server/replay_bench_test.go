@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -30,7 +31,7 @@ import (
 // new views. An iteration is one rebuild; cpu-µs/ev is what the whole process used, flushes and compactions included.
 // FRESHET_BENCH_EVENTS says how many events (default 20,000).
 func BenchmarkReplay(b *testing.B) {
-	w := newRebuild(b)
+	w := newRebuild(b, benchapp.Users)
 	for b.Loop() {
 		w.generation++
 		live := &release.Live{}
@@ -48,9 +49,9 @@ func BenchmarkReplay(b *testing.B) {
 }
 
 // BenchmarkBackfill fills the view that has changed in a release beside those of the live one, which have their rows. It is measured as
-// BenchmarkReplay is, which see.
+// BenchmarkReplay is, which see; a user has 50 events, as in freshet bench backfill.
 func BenchmarkBackfill(b *testing.B) {
-	w := newRebuild(b)
+	w := newRebuild(b, 0)
 	for b.Loop() {
 		b.StopTimer()
 		w.generation++
@@ -80,7 +81,7 @@ type rebuild struct {
 	began      time.Duration
 }
 
-func newRebuild(b *testing.B) *rebuild {
+func newRebuild(b *testing.B, users int) *rebuild {
 	b.Helper()
 	n := 20_000
 	if given, err := strconv.Atoi(os.Getenv("FRESHET_BENCH_EVENTS")); err == nil {
@@ -101,7 +102,7 @@ func newRebuild(b *testing.B) *rebuild {
 		b.Fatal(err)
 	}
 	w := &rebuild{db: db, log: eventlog.New(driver), jobs: jobs, rel: views(b, 0), events: n}
-	appendDay(b, w.log, w.rel, n)
+	appendDay(b, w.log, w.rel, n, cmp.Or(users, n/50))
 	live := &release.Live{}
 	live.Store(w.rel)
 	w.run(b, live, func(ctx context.Context, r *receiver.Receiver, _ *featurestore.Store) error {
@@ -168,10 +169,10 @@ func open(b *testing.B, p *project.Project) *release.Opened {
 }
 
 // appendDay appends n events of one day.
-func appendDay(b *testing.B, log *eventlog.Log, rel *release.Opened, n int) {
+func appendDay(b *testing.B, log *eventlog.Log, rel *release.Opened, n, users int) {
 	b.Helper()
 	const start, day = freshet.Timestamp(1_741_003_200_000), 24 * 60 * 60 * 1000
-	events := benchapp.NewEvents(1, 1)
+	events := benchapp.NewEventsOf(1, 1, users)
 	rec := rel.Project().Schema.NewRecord()
 	var entries []eventlog.Entry
 	for i := range n {

@@ -3,6 +3,7 @@ package disklog
 import (
 	"bytes"
 	"context"
+	"math"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -15,6 +16,25 @@ const maxSelectBytes = 16 << 20
 
 // Select implements eventlog.Selector: of the records of other entities only the names are looked at.
 func (l *Log) Select(ctx context.Context, dst []eventlog.Record, partition freshet.Partition, from freshet.Offset, limit int, match eventlog.Match) ([]eventlog.Record, freshet.Offset, error) {
+	return l.choose(ctx, dst, partition, from, choice{
+		limit: limit, looked: math.MaxInt, wants: func(d *blockDecoder) bool { return match(d.kind, d.key) },
+	})
+}
+
+// Pick implements eventlog.Selector.
+func (l *Log) Pick(ctx context.Context, dst []eventlog.Record, partition freshet.Partition, from freshet.Offset, n int, want eventlog.Want) ([]eventlog.Record, freshet.Offset, error) {
+	return l.choose(ctx, dst, partition, from, choice{
+		limit: math.MaxInt, looked: n, wants: func(d *blockDecoder) bool { return want(d.typ, d.kind) },
+	})
+}
+
+// choice says which records are wanted, and how many there may be and may be looked at.
+type choice struct {
+	limit, looked int
+	wants         func(d *blockDecoder) bool
+}
+
+func (l *Log) choose(ctx context.Context, dst []eventlog.Record, partition freshet.Partition, from freshet.Offset, c choice) ([]eventlog.Record, freshet.Offset, error) {
 	if err := ctx.Err(); err != nil {
 		return dst, from, err
 	}
@@ -25,6 +45,9 @@ func (l *Log) Select(ctx context.Context, dst []eventlog.Record, partition fresh
 	}
 	from = max(from, 1)
 	head := l.Head(partition)
+	if from > head {
+		return dst, from, nil
+	}
 	it, err := l.disk.Pebble().NewIterWithContext(ctx, &pebble.IterOptions{
 		LowerBound: blockKey(partition, 0), UpperBound: blockKey(partition, head+1),
 	})
@@ -36,7 +59,7 @@ func (l *Log) Select(ctx context.Context, dst []eventlog.Record, partition fresh
 		return dst, from, eventlog.Trimmed(partition, from, start)
 	}
 	out, next, size := dst, from, 0
-	for ok := from <= head && it.SeekLT(blockKey(partition, from+1)); ok && len(out)-len(dst) < limit && size < maxSelectBytes; ok = it.Next() {
+	for ok := it.SeekLT(blockKey(partition, from+1)); ok && c.limit > 0 && c.looked > 0 && size < maxSelectBytes; ok = it.Next() {
 		if err := ctx.Err(); err != nil {
 			return dst, from, err
 		}
@@ -48,7 +71,7 @@ func (l *Log) Select(ctx context.Context, dst []eventlog.Record, partition fresh
 		if err != nil {
 			return dst, from, blockError(partition, first, err)
 		}
-		if out, next, err = selectFrom(out, value, first, from, limit-(len(out)-len(dst)), match); err != nil {
+		if out, next, err = selectFrom(out, value, first, from, &c); err != nil {
 			return dst, from, blockError(partition, first, err)
 		}
 		size += len(value)
@@ -59,21 +82,26 @@ func (l *Log) Select(ctx context.Context, dst []eventlog.Record, partition fresh
 	return out, next, nil
 }
 
-// selectFrom appends to dst those records of block, which begins at first, that lie at from or after and that match
-// accepts, at most limit. next is the offset after the last one looked at. Nothing of block is kept.
-func selectFrom(dst []eventlog.Record, block []byte, first, from freshet.Offset, limit int, match eventlog.Match) (out []eventlog.Record, next freshet.Offset, err error) {
+// selectFrom appends to dst those records of block, which begins at first, that lie at from or after and that c wants, as many as
+// it still allows. next is the offset after the last one looked at. Nothing of block is kept.
+func selectFrom(dst []eventlog.Record, block []byte, first, from freshet.Offset, c *choice) (out []eventlog.Record, next freshet.Offset, err error) {
 	d, err := newBlockDecoder(block)
 	if err != nil {
 		return dst, from, err
 	}
 	out, o := dst, first
-	for ; d.left > 0 && len(out)-len(dst) < limit; o++ {
+	for ; d.left > 0 && c.limit > 0 && c.looked > 0; o++ {
 		if err := d.next(); err != nil {
 			return dst, from, err
 		}
-		if o < from || !match(d.kind, d.key) {
+		if o < from {
 			continue
 		}
+		c.looked--
+		if !c.wants(&d) {
+			continue
+		}
+		c.limit--
 		r := d.record(o)
 		r.Event.Payload = bytes.Clone(r.Event.Payload)
 		out = append(out, r)

@@ -66,6 +66,7 @@ func Run(t *testing.T, make func() Harness) {
 		{"ReopenTrimmed", testReopenTrimmed},
 		{"TrimWhileReading", testTrimWhileReading},
 		{"Select", testSelect},
+		{"Pick", testPick},
 		{"RandomOperations", testRandomOperations},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -152,6 +152,37 @@ func testSelect(t *testing.T, h Harness) {
 	}
 }
 
+func testPick(t *testing.T, h Harness) {
+	l := open(t, h)
+	var entries []eventlog.Entry
+	for i := range 400 {
+		e := entry(freshet.EventID(fmt.Sprint("e", i)), freshet.Key(fmt.Sprint("u", i%7)), freshet.Timestamp(i))
+		e.Event.Type = []freshet.EventType{"play", "search", "stop"}[i%3]
+		e.Entities = append(e.Entities, freshet.Entity{Kind: "device", Key: e.Entities[0].Key})
+		entries = append(entries, e)
+	}
+	for call := range slices.Chunk(entries, 60) {
+		mustAppend(t, l, call...)
+	}
+	p := freshet.PartitionOf("u3")
+	all := readAll(t, l, p, 100)
+	wanted := func(r eventlog.Record) bool { return r.Event.Type != "search" && r.Entity.Kind == "user" }
+	for _, n := range []int{1, 5, 64, 1000} {
+		for from := freshet.Offset(1); from <= l.Head(p); {
+			end := min(from+freshet.Offset(n), l.Head(p)+1)
+			want := slices.DeleteFunc(slices.Clone(all[from-1:end-1]), func(r eventlog.Record) bool { return !wanted(r) })
+			got, next, err := l.Pick(context.Background(), []eventlog.Record{{Offset: 77}}, p, from, n, func(t, kind []byte) bool { return string(t) != "search" && string(kind) == "user" })
+			if err != nil || next != end || len(got) != len(want)+1 || got[0].Offset != 77 || len(want) > 0 && !reflect.DeepEqual(got[1:], want) {
+				t.Fatalf("Pick of %d from %d: %d records through %d, %v; expected %d through %d", n, from, len(got)-1, next-1, err, len(want), end-1)
+			}
+			from = next
+		}
+	}
+	if got, next, err := l.Pick(context.Background(), nil, p, l.Head(p)+1, 5, func(_, _ []byte) bool { return true }); len(got) != 0 || next != l.Head(p)+1 || err != nil {
+		t.Fatalf("Pick at the end: %v, %d, %v", got, next, err)
+	}
+}
+
 // trim trims and returns the new start, which must not lie behind through+1 unless it did so before.
 func trim(t *testing.T, l *eventlog.Log, p freshet.Partition, through freshet.Offset) freshet.Offset {
 	t.Helper()

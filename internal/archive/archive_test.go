@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -135,6 +136,7 @@ func (r *rig) wantAll() {
 		if !reflect.DeepEqual(got, want) {
 			r.t.Fatalf("partition %d: %d records, expected %d", p, len(got), len(want))
 		}
+		r.wantPicked(p, want)
 		from := r.rng.IntN(len(want)) + 1
 		user := want[from-1].Entity.Key
 		i := from - 1
@@ -155,6 +157,24 @@ func (r *rig) wantAll() {
 				r.t.Fatalf("partition %d: the scan of %q ends before offset %d", p, user, want[i].Offset)
 			}
 		}
+	}
+}
+
+// wantPicked picks the records of one type.
+func (r *rig) wantPicked(p freshet.Partition, all []eventlog.Record) {
+	r.t.Helper()
+	chosen := all[r.rng.IntN(len(all))].Event.Type
+	want := slices.DeleteFunc(slices.Clone(all), func(e eventlog.Record) bool { return e.Event.Type != chosen })
+	var got []eventlog.Record
+	for from, step := freshet.Offset(1), 1+r.rng.IntN(40); from <= r.log.Head(p); {
+		var err error
+		before := from
+		if got, from, err = r.past.Pick(r.t.Context(), got, p, from, step, func(t, _ []byte) bool { return string(t) == string(chosen) }); err != nil || from == before {
+			r.t.Fatalf("partition %d from offset %d: on to %d, %v", p, before, from, err)
+		}
+	}
+	if !reflect.DeepEqual(got, want) {
+		r.t.Fatalf("partition %d: %d records of type %q picked, expected %d", p, len(got), chosen, len(want))
 	}
 }
 
@@ -293,6 +313,7 @@ func TestReplayAndPastReads(t *testing.T) {
 // source is what receiver and reader need of a log.
 type source interface {
 	Read(ctx context.Context, dst []eventlog.Record, partition freshet.Partition, from freshet.Offset, limit int) ([]eventlog.Record, error)
+	Pick(ctx context.Context, dst []eventlog.Record, partition freshet.Partition, from freshet.Offset, n int, want eventlog.Want) ([]eventlog.Record, freshet.Offset, error)
 	Wait(ctx context.Context, partition freshet.Partition, offset freshet.Offset) error
 	Head(partition freshet.Partition) freshet.Offset
 }

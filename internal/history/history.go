@@ -40,6 +40,19 @@ func (l *Log) Read(ctx context.Context, dst []eventlog.Record, partition freshet
 	return old, nil
 }
 
+// Pick is that of eventlog.Log, without a record that has been trimmed.
+func (l *Log) Pick(ctx context.Context, dst []eventlog.Record, partition freshet.Partition, from freshet.Offset, n int, want eventlog.Want) (out []eventlog.Record, next freshet.Offset, err error) {
+	out, next, err = l.Log.Pick(ctx, dst, partition, from, n, want)
+	if !errors.Is(err, eventlog.ErrTrimmed) {
+		return out, next, err
+	}
+	old, err := l.Read(ctx, dst, partition, from, n)
+	if err != nil || len(old) == len(dst) {
+		return dst, from, err
+	}
+	return want.Keep(old, len(dst)), old[len(old)-1].Offset + 1, nil
+}
+
 // missing is the error for a record that was trimmed and that the offline store does not have either.
 func missing(partition freshet.Partition, from freshet.Offset, trimmed error) error {
 	return freshet.Errorf(freshet.Internal, "the offline store does not have partition %d from offset %d on; put its files back: %w", partition, from, trimmed)

@@ -33,7 +33,7 @@ func (r *Receiver) Erase(ctx context.Context, e freshet.Entity, change eventlog.
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	}
-	r.wake()
+	r.wake(p)
 	select {
 	case err := <-x.done:
 		return x.events, err

@@ -4,11 +4,12 @@ import (
 	"context"
 	"log/slog"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/freshet-ml/freshet"
-	"github.com/freshet-ml/freshet/eventlog"
+	"github.com/freshet-ml/freshet/feature"
 	"github.com/freshet-ml/freshet/internal/release"
 )
 
@@ -16,10 +17,46 @@ import (
 // has come in meanwhile, then the next slice.
 type fill struct {
 	views []freshet.ViewID // to fill
-	slot  bool             // the owner is one of those who may
-	feeds map[feedKey][]release.Feed
-	err   error // why it does not go on, until the set changes
-	set   *release.Set
+	// sources are the few kinds of events that change these views: what else is in the past is passed over.
+	sources []source
+	err     error // why it does not go on, until the set changes
+	set     *release.Set
+}
+
+// source is what events of a type about an entity kind change.
+type source struct {
+	feedKey
+	feeds []feed
+}
+
+// add notes the sources of a view that is to be filled.
+func (f *fill) add(o *owner, v *feature.View) {
+	for _, t := range v.From() {
+		at := feedKey{t, v.Entity()}
+		if f.of(at.t, at.kind) == nil {
+			f.sources = append(f.sources, source{at, o.feedsAt(at, func(v freshet.ViewID) bool { return !o.fed[v] })})
+		}
+	}
+}
+
+// of is the source of events of a type about an entity kind; nil if they change nothing.
+func (f *fill) of(t freshet.EventType, kind freshet.EntityKind) *source {
+	for i := range f.sources {
+		if s := &f.sources[i]; s.t == t && s.kind == kind {
+			return s
+		}
+	}
+	return nil
+}
+
+// wants is an eventlog.Want.
+func (f *fill) wants(t, kind []byte) bool {
+	for i := range f.sources {
+		if s := &f.sources[i]; string(s.t) == string(t) && string(s.kind) == string(kind) {
+			return true
+		}
+	}
+	return false
 }
 
 // mayFill tells whether there is something to fill and it is this owner's turn.
@@ -31,18 +68,13 @@ func (o *owner) mayFill() bool {
 	if len(o.fill.views) == 0 || o.fill.err != nil {
 		return false
 	}
-	if !o.fill.slot {
-		o.fill.slot = o.r.slots.take()
-	}
-	return o.fill.slot
+	return o.r.slots.take(o)
 }
 
 // endFill lets another partition have the turn.
 func (o *owner) endFill() {
-	if o.fill.slot {
-		o.fill.slot = false
-		o.r.slots.give()
-		o.r.wake()
+	if next := o.r.slots.give(o); next != nil {
+		o.r.wake(next.p)
 	}
 }
 
@@ -86,74 +118,101 @@ func (o *owner) slice(ctx context.Context) error {
 // fillWeight is how many row changes of a fill count as one of a live batch on the way to a checkpoint.
 const fillWeight = 8
 
-// past collects the row changes of the events from an offset on, and tells how far it has come.
+// past collects the row changes of the events from an offset on, and tells how far it has come: until the step is done or a live event
+// of the partition has come in.
 func (o *owner) past(ctx context.Context, from freshet.Offset) (through freshet.Offset, err error) {
 	o.begin()
-	limit := min(o.r.o.FillEvents, int(o.next-from))
-	records, err := o.r.log.Read(ctx, o.records[:0], o.p, from, limit)
+	n := min(o.r.o.FillEvents, int(o.next-from))
+	records, next, err := o.r.log.Pick(ctx, o.records[:0], o.p, from, n, o.fill.wants)
 	if err != nil {
 		return 0, err
 	}
-	if len(records) == 0 {
+	if next == from {
 		return 0, freshet.Errorf(freshet.Internal, "partition %d ends before offset %d, which has been applied", o.p, from)
 	}
 	o.records = records
 	for i := range records {
-		if err := o.pastEvent(ctx, &records[i]); err != nil {
+		e := &records[i]
+		if i%breath == breath-1 {
+			runtime.Gosched() // other partitions' live events
+			if o.r.log.Head(o.p) >= o.next {
+				return e.Offset - 1, nil
+			}
+		}
+		if err := o.follow(ctx, o.fill.of(e.Event.Type, e.Entity.Kind).feeds, e); err != nil {
 			return 0, err
 		}
 	}
-	return records[len(records)-1].Offset, nil
+	return next - 1, nil
 }
 
-func (o *owner) pastEvent(ctx context.Context, e *eventlog.Record) error {
-	feeds := o.selected(o.fill.feeds, e, func(v freshet.ViewID) bool { return !o.fed[v] })
-	for _, feed := range feeds {
-		rec, ok := o.decode(feed.Release, e)
-		if !ok {
-			continue
-		}
-		if err := o.views(ctx, feed, rec, e); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+// breath is how many events a step applies at a stretch, before others that wait for a core have it: about 0.1 ms.
+const breath = 32
 
-// yield lets live work go first: a fill takes the cores that are idle, and a tenth of one if none is. A live event of this
-// partition ends the wait.
-func (o *owner) yield(ctx context.Context) {
+// yield lets live work go first: a slice that took a while is followed by a pause that leaves the fill its share of a core. A live
+// event of this partition ends the pause.
+func (o *owner) yield(ctx context.Context, took time.Duration) {
 	runtime.Gosched()
-	for range 9 {
-		if !o.r.pressed() || ctx.Err() != nil || o.soon(ctx) {
-			return
-		}
+	share := o.r.pressure.share(time.Now())
+	pause := time.Duration(float64(took) * (1 - share) / share)
+	if pause < minPause {
+		return
 	}
-}
-
-// soon waits for a live event, a millisecond at most.
-func (o *owner) soon(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, time.Millisecond)
+	ctx, cancel := context.WithTimeout(ctx, min(pause, maxPause))
 	defer cancel()
-	return o.r.log.Wait(ctx, o.p, o.next) == nil
+	_ = o.r.log.Wait(ctx, o.p, o.next) // whatever it was, the next step looks
 }
 
-// pressed tells whether live work is waiting.
-func (r *Receiver) pressed() bool { return r.jobs.Stats().Queued > 0 }
+// A pause is as long as a timer can be right about, and as short as somebody else who wants something of the owner can wait.
+const (
+	minPause = 100 * time.Microsecond
+	maxPause = 50 * time.Millisecond
+)
 
-// slots bound how many partitions are filled at once.
-type slots chan struct{}
+// slots bound how many partitions are filled at once. Those who wait for one get it in the order in which they asked.
+type slots struct {
+	mu      sync.Mutex
+	free    int
+	holders []*owner
+	waiting []*owner
+}
 
-func (s slots) take() bool {
-	select {
-	case s <- struct{}{}:
+// take tells whether o has a slot; if it has none it waits for one.
+func (s *slots) take(o *owner) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case slices.Contains(s.holders, o):
 		return true
-	default:
-		return false
+	case s.free > 0:
+		s.free--
+		s.holders = append(s.holders, o)
+		return true
+	case !slices.Contains(s.waiting, o):
+		s.waiting = append(s.waiting, o)
 	}
+	return false
 }
 
-func (s slots) give() { <-s }
+// give gives back what o has or waits for. next has a slot now, and does not know it; nil: nobody has waited.
+func (s *slots) give(o *owner) (next *owner) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	is := func(other *owner) bool { return other == o }
+	s.waiting = slices.DeleteFunc(s.waiting, is)
+	held := len(s.holders)
+	if s.holders = slices.DeleteFunc(s.holders, is); len(s.holders) == held {
+		return nil
+	}
+	if len(s.waiting) == 0 {
+		s.free++
+		return nil
+	}
+	next = s.waiting[0]
+	s.waiting = slices.Delete(s.waiting, 0, 1)
+	s.holders = append(s.holders, next)
+	return next
+}
 
 // meter measures how fast fills go. The zero meter is ready to use.
 type meter struct {

@@ -27,7 +27,7 @@ type owner struct {
 
 	fed    map[freshet.ViewID]bool           // have all events before next
 	behind map[freshet.ViewID]freshet.Offset // have all events through the offset: being filled, or not open any more
-	feeds  map[feedKey][]release.Feed        // what a live event changes
+	feeds  map[feedKey][]feed                // what a live event changes
 	fill   fill
 
 	jobless  bool            // rows have a batch whose jobs the queue may not have
@@ -58,8 +58,16 @@ type feedKey struct {
 	kind freshet.EntityKind
 }
 
+// feed is a release.Feed with what the owner needs to follow it.
+type feed struct {
+	release.Feed
+	decoded   *decoded
+	scratches []*feature.Scratch // of the views
+}
+
 // decoded is the last event that was decoded by the schema of a release.
 type decoded struct {
+	rel    *release.Opened
 	record *feature.Record
 	offset freshet.Offset
 	good   bool
@@ -158,16 +166,25 @@ func (o *owner) changed(rows, weight int) {
 
 // event brings the rows of one event's entity up to date and makes its jobs: those of the release that serves it.
 func (o *owner) event(ctx context.Context, e *eventlog.Record, now freshet.Timestamp) error {
-	for _, feed := range o.feedsOf(e) {
-		rec, ok := o.decode(feed.Release, e)
+	if err := o.follow(ctx, o.feedsOf(e), e); err != nil {
+		return err
+	}
+	o.makeJobs(e, now)
+	return nil
+}
+
+// follow applies an event to the rows of the views of feeds.
+func (o *owner) follow(ctx context.Context, feeds []feed, e *eventlog.Record) error {
+	for i := range feeds {
+		f := &feeds[i]
+		rec, ok := o.decode(f.decoded, e)
 		if !ok {
 			continue
 		}
-		if err := o.views(ctx, feed, rec, e); err != nil {
+		if err := o.views(ctx, f, rec, e); err != nil {
 			return err
 		}
 	}
-	o.makeJobs(e, now)
 	return nil
 }
 
@@ -177,7 +194,7 @@ func (o *owner) makeJobs(e *eventlog.Record, now freshet.Timestamp) {
 		return
 	}
 	for _, p := range rel.Route(e.Event.Type, e.Entity.Kind).Pipelines {
-		rec, ok := o.decode(o.set.Decoder(rel), e)
+		rec, ok := o.decode(o.decodedBy(o.set.Decoder(rel)), e)
 		if !ok || !p.Triggers(rec) {
 			continue
 		}
@@ -193,26 +210,31 @@ func (o *owner) makeJobs(e *eventlog.Record, now freshet.Timestamp) {
 	}
 }
 
-// decode reads an event with the schema of rel, once for each event and release; ok is false if it cannot.
-func (o *owner) decode(rel *release.Opened, e *eventlog.Record) (rec *feature.Record, ok bool) {
+// decodedBy holds what was decoded by the schema of rel.
+func (o *owner) decodedBy(rel *release.Opened) *decoded {
 	d := o.decoded[rel]
 	if d == nil {
-		d = &decoded{record: rel.Project().Schema.NewRecord()}
+		d = &decoded{rel: rel, record: rel.Project().Schema.NewRecord()}
 		o.decoded[rel] = d
 	}
+	return d
+}
+
+// decode reads an event into d, once for each event and release; ok is false if the release cannot read it.
+func (o *owner) decode(d *decoded, e *eventlog.Record) (rec *feature.Record, ok bool) {
 	if d.offset != e.Offset {
-		err := rel.Project().Schema.DecodeEvent(&e.Event, d.record)
+		err := d.rel.Project().Schema.DecodeEvent(&e.Event, d.record)
 		d.offset, d.good = e.Offset, err == nil
 		if err != nil && e.Offset >= o.next { // not once more while a view is filled
 			// The door has checked the event against the project of its day; today's cannot read it.
-			o.stream.unreadable(o.r.o.Logger, o.p, rel.ID(), e.Offset, err)
+			o.stream.unreadable(o.r.o.Logger, o.p, d.rel.ID(), e.Offset, err)
 		}
 	}
 	return d.record, d.good
 }
 
-// views applies an event to the rows of the views of feed.
-func (o *owner) views(ctx context.Context, feed release.Feed, rec *feature.Record, e *eventlog.Record) error {
+// views applies an event that was decoded to the rows of the views of feed.
+func (o *owner) views(ctx context.Context, feed *feed, rec *feature.Record, e *eventlog.Record) error {
 	past := e.Offset < o.next
 	var err error
 	if o.stored, err = o.r.features.Get(ctx, o.stored[:0], e.Entity.Key, feed.ViewIDs...); err != nil {
@@ -229,7 +251,7 @@ func (o *owner) views(ctx context.Context, feed release.Feed, rec *feature.Recor
 				return err
 			}
 		}
-		next, outcome, err := v.Apply(o.scratchOf(v), data, rec, e.MaxEventTime)
+		next, outcome, err := v.Apply(feed.scratches[i], data, rec, e.MaxEventTime)
 		if err != nil {
 			return freshet.Errorf("", "view %s of %s at offset %d: %w", v.Name(), e.Entity, e.Offset, err)
 		}

@@ -41,8 +41,7 @@ type Options struct {
 	// IdleTimeout is how long a partition may be without an event before its watermark goes on with the clock. It decides
 	// nothing about events: see Stream.Watermark. Defaults to 1 min.
 	IdleTimeout time.Duration
-	// FillEvents bounds a step in which a new view is filled: how long a live event of the same partition may have to wait for it.
-	// Defaults to 256.
+	// FillEvents bounds a step in which a new view is filled. A live event of the same partition ends it early. Defaults to 1,024.
 	FillEvents int
 	// Fills is how many partitions are filled at once. Defaults to half the cores, at least one.
 	Fills  int
@@ -53,6 +52,7 @@ type Options struct {
 // events are the log with all its past: eventlog.Log, or history.Log where old events are elsewhere.
 type events interface {
 	Read(ctx context.Context, dst []eventlog.Record, partition freshet.Partition, from freshet.Offset, limit int) ([]eventlog.Record, error)
+	Pick(ctx context.Context, dst []eventlog.Record, partition freshet.Partition, from freshet.Offset, n int, want eventlog.Want) (out []eventlog.Record, next freshet.Offset, err error)
 	Wait(ctx context.Context, partition freshet.Partition, offset freshet.Offset) error
 	Head(partition freshet.Partition) freshet.Offset
 }
@@ -66,7 +66,9 @@ type Receiver struct {
 	o        Options
 	streams  [freshet.Partitions]stream
 	slots    slots
-	drops    atomic.Uint64 // how often DropUnused was called
+	pressure pressure
+	seen     atomic.Pointer[release.Set] // what was open when owners were woken last, or nothing else
+	drops    atomic.Uint64               // how often DropUnused was called
 	erasures [freshet.Partitions]chan *erasure
 	moved    signal // views have joined
 	meter    meter
@@ -93,7 +95,7 @@ func New(log events, features *featurestore.Store, jobs *jobqueue.Queue, live *r
 		o.IdleTimeout = time.Minute
 	}
 	if o.FillEvents == 0 {
-		o.FillEvents = 256
+		o.FillEvents = 1024
 	}
 	if o.Fills == 0 {
 		o.Fills = max(1, runtime.GOMAXPROCS(0)/2)
@@ -105,7 +107,7 @@ func New(log events, features *featurestore.Store, jobs *jobqueue.Queue, live *r
 		o.Logger = slog.Default()
 	}
 	r := &Receiver{
-		log: log, features: features, jobs: jobs, live: live, o: o, slots: make(slots, o.Fills), running: map[*turns]struct{}{},
+		log: log, features: features, jobs: jobs, live: live, o: o, slots: slots{free: o.Fills}, running: map[*turns]struct{}{},
 	}
 	for p := range r.erasures {
 		r.erasures[p] = make(chan *erasure, 1)
@@ -113,12 +115,28 @@ func New(log events, features *featurestore.Store, jobs *jobqueue.Queue, live *r
 	return r
 }
 
-// wake has all owners look at what has changed.
-func (r *Receiver) wake() {
+// wake has the owner of p look at what has changed.
+func (r *Receiver) wake(p freshet.Partition) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for t := range r.running {
-		t.next()
+		t.next(p)
+	}
+}
+
+// wakeAll has all owners look at what has changed.
+func (r *Receiver) wakeAll() {
+	for p := range freshet.Partition(freshet.Partitions) {
+		r.wake(p)
+	}
+}
+
+// follow is called after each change of what is open. Owners find out by themselves with the next event; they are woken if there
+// is something to be done before, or let go: a switch between two releases that stay open concerns nobody who has no event.
+func (r *Receiver) follow() {
+	set := r.live.Set()
+	if before := r.seen.Swap(set); before == nil || !before.SameOpen(set) {
+		r.wakeAll()
 	}
 }
 
@@ -128,7 +146,7 @@ func (r *Receiver) begin(ctx context.Context) (t *turns, end func()) {
 	r.mu.Lock()
 	r.running[t] = struct{}{}
 	r.mu.Unlock()
-	stop := r.live.Subscribe(r.wake)
+	stop := r.live.Subscribe(r.follow)
 	return t, func() {
 		stop()
 		r.mu.Lock()
@@ -188,7 +206,7 @@ func jobsMade(own featurestore.Ownership) freshet.Offset {
 
 // step does what there is to do, or waits for it: live events first, then a checkpoint that is due, then a slice of the past.
 func (o *owner) step(ctx context.Context) error {
-	turn := o.turns.now()
+	turn := o.turns.now(o.p)
 	o.refresh()
 	if err := o.drop(ctx); err != nil {
 		return err
@@ -217,10 +235,11 @@ func (o *owner) step(ctx context.Context) error {
 	case n == o.r.o.BatchEvents:
 		return nil // far behind: the past can wait
 	case o.mayFill():
+		begin := time.Now() // not Options.Now, whose clock may go with the events
 		if err := o.slice(ctx); err != nil {
 			return err
 		}
-		o.yield(ctx)
+		o.yield(ctx, time.Since(begin))
 		return nil
 	case n > 0:
 		return nil

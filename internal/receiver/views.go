@@ -20,7 +20,10 @@ func (o *owner) refresh() {
 	if set == o.set {
 		return
 	}
-	o.set = set
+	same := o.set != nil && o.set.SameOpen(set)
+	if o.set = set; same {
+		return // who serves whom: jobs look at the set itself
+	}
 	o.decoded, o.scratch = map[*release.Opened]*decoded{}, nil
 	open := map[freshet.ViewID]bool{}
 	for _, v := range set.Views() {
@@ -56,12 +59,12 @@ func (o *owner) join() {
 		o.begin()
 		o.changed(1, 1) // so that a checkpoint says so
 	}
-	o.feeds = map[feedKey][]release.Feed{}
-	o.fill.feeds = map[feedKey][]release.Feed{}
-	o.fill.views = o.fill.views[:0]
+	o.feeds = map[feedKey][]feed{}
+	o.fill.views, o.fill.sources = o.fill.views[:0], nil
 	for _, v := range o.set.Views() {
 		if !o.fed[v.ID()] {
 			o.fill.views = append(o.fill.views, v.ID())
+			o.fill.add(o, v)
 		}
 	}
 	if len(o.fill.views) == 0 {
@@ -83,29 +86,32 @@ func (o *owner) tell() {
 }
 
 // feedsOf are the fed views that e changes.
-func (o *owner) feedsOf(e *eventlog.Record) []release.Feed {
-	return o.selected(o.feeds, e, func(v freshet.ViewID) bool { return o.fed[v] })
+func (o *owner) feedsOf(e *eventlog.Record) []feed {
+	at := feedKey{e.Event.Type, e.Entity.Kind}
+	feeds, ok := o.feeds[at]
+	if !ok {
+		feeds = o.feedsAt(at, func(v freshet.ViewID) bool { return o.fed[v] })
+		o.feeds[at] = feeds
+	}
+	return feeds
 }
 
-// selected are the feeds of e with the views that take gives, remembered in known.
-func (o *owner) selected(known map[feedKey][]release.Feed, e *eventlog.Record, take func(freshet.ViewID) bool) []release.Feed {
-	at := feedKey{e.Event.Type, e.Entity.Kind}
-	feeds, ok := known[at]
-	if ok {
-		return feeds
-	}
+// feedsAt are what an event changes of the views that take gives.
+func (o *owner) feedsAt(at feedKey, take func(freshet.ViewID) bool) []feed {
+	var feeds []feed
 	for _, all := range o.set.Feeds(at.t, at.kind) {
-		some := release.Feed{Release: all.Release}
+		some := feed{Feed: release.Feed{Release: all.Release}}
 		for i, v := range all.Views {
 			if take(all.ViewIDs[i]) {
 				some.Views, some.ViewIDs = append(some.Views, v), append(some.ViewIDs, v.ID())
+				some.scratches = append(some.scratches, o.scratchOf(v))
 			}
 		}
 		if len(some.Views) > 0 {
+			some.decoded = o.decodedBy(all.Release)
 			feeds = append(feeds, some)
 		}
 	}
-	known[at] = feeds
 	return feeds
 }
 
@@ -143,5 +149,5 @@ func (o *owner) drop(ctx context.Context) error {
 // between two micro-batches. It may be called at any time: views of a release that is opened later are filled from the start.
 func (r *Receiver) DropUnused() {
 	r.drops.Add(1)
-	r.wake()
+	r.wakeAll()
 }

@@ -145,6 +145,16 @@ func (s *Set) Roles() Roles { return s.roles }
 // Open are all releases that are open, each once: those with a role, and those that have lost it and are still pinned.
 func (s *Set) Open() []*Opened { return s.open }
 
+// SameOpen tells whether the same releases are open in both and serve the same views: then they differ in who serves whom alone.
+func (s *Set) SameOpen(other *Set) bool {
+	return sameOnes(s.open, other.open) && sameOnes(s.serving, other.serving)
+}
+
+// sameOnes compares lists without doubles, in whatever order.
+func sameOnes[T comparable](a, b []T) bool {
+	return len(a) == len(b) && !slices.ContainsFunc(a, func(x T) bool { return !slices.Contains(b, x) })
+}
+
 // For is the release that serves the entity with key; nil before the first. It depends on the key, the candidate and its share
 // alone, and a larger share serves all whom a smaller one did.
 func (s *Set) For(key freshet.Key) *Opened {
