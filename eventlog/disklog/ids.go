@@ -105,7 +105,12 @@ func indexError(err error) error {
 	return freshet.Errorf(freshet.Internal, "event log: index of event ids: %w", err)
 }
 
-// scan fills filters with the ids of the store as it was opened, beside the committer, which asks Pebble meanwhile.
+// scanStretch is how many ids scan reads without a rest: a fraction of a millisecond.
+const scanStretch = 1024
+
+// scan fills filters with the ids of the store as it was opened, beside the committer, which asks Pebble meanwhile. It rests as long as
+// it works: on a machine of few cores, a start is when compactions want one, and a request that comes in while both are taken
+// would have to wait until Go's scheduler looks for it, ten milliseconds.
 func (s *ids) scan(closing <-chan struct{}) {
 	defer s.snapshot.Close()
 	it, err := s.snapshot.NewIter(allIDs())
@@ -114,11 +119,16 @@ func (s *ids) scan(closing <-chan struct{}) {
 	}
 	defer it.Close()
 	found := scannedIDs{}
+	began := time.Now()
+	n := 0
 	for ok := it.First(); ok; ok = it.Next() {
-		select {
-		case <-closing:
-			return
-		default:
+		if n++; n%scanStretch == 0 {
+			select {
+			case <-closing:
+				return
+			case <-time.After(time.Since(began)):
+				began = time.Now()
+			}
 		}
 		day, hash, _ := splitIDKey(it.Key())
 		f := found[day]

@@ -56,6 +56,7 @@ const (
 	memTableBytes     = 24 << 20 // at most: larger ones make flushes that are felt
 	memTables         = 4        // waiting for their flush before writers wait too
 	l0StopWrites      = 24       // sublevels before writers wait for a compaction
+	maxCompactions    = 2        // at once
 	filterBitsPerKey  = 10
 	defaultCacheBytes = 64 << 20
 
@@ -118,7 +119,29 @@ func Open(dir string, o *Options) (*DB, error) {
 		return nil, d.abandon(freshet.Errorf("", "data folder %s: %w", dir, err))
 	}
 	d.opened.Store(true)
+	if err := d.beginCompactions(); err != nil {
+		return nil, d.abandon(freshet.Errorf(freshet.Internal, "data folder %s: %w", dir, err))
+	}
 	return d, nil
+}
+
+// compactions is how many compactions Pebble may run at once. While it opens the store it should run none: it would begin with what it
+// has just flushed of its write-ahead log, and then wait for the end of that, up to a second in which the server is not there.
+func (d *DB) compactions() (lower, upper int) {
+	if !d.opened.Load() {
+		return 0, maxCompactions
+	}
+	return 1, maxCompactions
+}
+
+// beginCompactions has Pebble look at compactions again if there may be something to compact: it does so whenever a memtable is flushed,
+// which for a store that is only read may be never.
+func (d *DB) beginCompactions() error {
+	if d.pebble.Metrics().Levels[0].TablesCount == 0 {
+		return nil
+	}
+	_, err := d.pebble.AsyncFlush()
+	return err
 }
 
 func (d *DB) pebbleOptions(fs vfs.FS, o *Options) *pebble.Options {
@@ -130,7 +153,7 @@ func (d *DB) pebbleOptions(fs vfs.FS, o *Options) *pebble.Options {
 		MemTableSize:                uint64(min(cmp.Or(o.MemTableBytes, memTableBytes), memTableBytes)),
 		MemTableStopWritesThreshold: memTables,
 		L0StopWritesThreshold:       l0StopWrites,
-		CompactionConcurrencyRange:  func() (lower, upper int) { return 1, 2 },
+		CompactionConcurrencyRange:  d.compactions,
 		Logger:                      &d.fatal,
 		EventListener: &pebble.EventListener{
 			BackgroundError: d.backgroundError,

@@ -127,6 +127,57 @@ func TestACrashWhileItIsMade(t *testing.T) {
 	}
 }
 
+// TestCompactionsWaitForOpen: what a start flushes of the write-ahead log may be worth a compaction; it begins, without another write, but
+// no start waits for it.
+func TestCompactionsWaitForOpen(t *testing.T) {
+	t.Parallel()
+	mem := vfs.NewCrashableMem()
+	if err := mustOpen(t, "data", &Options{FS: mem}).Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := pebble.Open("data", &pebble.Options{FS: mem, FormatMajorVersion: pebbleFormat, DisableAutomaticCompactions: true, Logger: &fatal{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for range 8 {
+		if err := db.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		for _, key := range []string{"pa", "pz"} {
+			if err := db.Set([]byte(key), []byte("v"), pebble.Sync); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	fs := &compactingFS{FS: mem.CrashClone(vfs.CrashCloneCfg{}), begun: make(chan int, 1)}
+	mustOpen(t, "data", &Options{FS: fs})
+	// Pebble makes one log while it opens the store; the second is that of the flush by which Open lets compactions begin.
+	if logs := <-fs.begun; logs < 2 {
+		t.Error("a compaction began before the store was open")
+	}
+}
+
+// compactingFS tells how many logs were created before the first file of a compaction.
+type compactingFS struct {
+	vfs.FS
+	logs  atomic.Int64
+	begun chan int
+}
+
+func (f *compactingFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if strings.HasSuffix(name, ".log") {
+		f.logs.Add(1)
+	}
+	if category == "pebble-compaction" {
+		select {
+		case f.begun <- int(f.logs.Load()):
+		default:
+		}
+	}
+	return f.FS.Create(name, category)
+}
+
 func TestOnlyOneServer(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
