@@ -107,10 +107,14 @@ func (c *serveCommand) Run(ctx context.Context, sh *shell) error {
 	return s.Run(ctx)
 }
 
-// boundHeap has the collector keep this process below memory bytes, unless GOMEMLIMIT has said what it should keep to.
+// boundHeap has the collector keep this process below memory bytes, and rest while it is far below, unless GOMEMLIMIT and GOGC
+// have said what it should keep to.
 func boundHeap(memory int64) {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(server.HeapLimit(memory))
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(server.GCPercent)
 	}
 }
 
