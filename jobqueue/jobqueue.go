@@ -136,8 +136,7 @@ type Driver interface {
 	// Done gives up to limit jobs of those that are done and kept, the last one first, after the place that an earlier call gave as next ("" for the
 	// start). next is "" at the end.
 	Done(ctx context.Context, after string, limit int) (jobs []Info, next string, err error)
-	// Find tells about an outstanding job, a dead letter or one that is done and kept, with its history. NotFound if there is none. It may take
-	// time with the size of the backlog.
+	// Find tells about an outstanding job, a dead letter or one that is done and kept, with its history. NotFound if there is none.
 	Find(ctx context.Context, id freshet.JobID) (Info, error)
 	// Erase removes all that is known of e: outstanding jobs, also leased ones, whose leases are over then, dead letters and jobs that are
 	// done. It returns how many of the former two there were, and survives a crash.

@@ -30,9 +30,10 @@ type entry struct {
 	newer      ref   // the next job of the same subject, by offset
 	slot       int32 // its place in the heap that holds it
 	where      place
-	begun      bool // there is an attempts record
-	told       bool // there is a history record
-	delayed    bool // it has a NotBefore: its record may have been written more than once
+	begun      bool   // there is an attempts record
+	told       bool   // there is a history record
+	delayed    bool   // it has a NotBefore: its record may have been written more than once
+	name       uint32 // a hash of the job's id
 }
 
 // place says where an entry waits.
@@ -162,6 +163,16 @@ func (b *backlog) waiting(subject uint64) ref {
 		}
 	}
 	return last
+}
+
+// named are the sequences of the jobs whose ids have this hash: of the one that is looked for, and rarely of another.
+func (b *backlog) named(name uint32) (sequences []uint64) {
+	for i := range b.entries { // a million in some milliseconds
+		if e := &b.entries[i]; e.name == name && e.sequence != 0 {
+			sequences = append(sequences, e.sequence)
+		}
+	}
+	return sequences
 }
 
 // fresh is r, or the first behind it that waits to be leased for the first time.

@@ -225,7 +225,9 @@ func (q *Queue) Enqueue(ctx context.Context, partition freshet.Partition, epoch 
 			return err
 		}
 		for i := range planned {
-			if planned[i].into == 0 {
+			if into := planned[i].into; into != 0 {
+				q.backlog.at(into).name = nameOf(planned[i].job.ID)
+			} else {
 				q.admit(&planned[i].job, 0, false)
 			}
 		}
@@ -401,8 +403,11 @@ func (q *Queue) hash(s jobqueue.Subject, p freshet.Partition) uint64 {
 }
 
 func entryOf(j *freshet.Job, sequence uint64) entry {
-	return entry{sequence: sequence, offset: j.Since(), enqueued: j.EnqueuedAt, delayed: j.NotBefore != 0}
+	return entry{sequence: sequence, offset: j.Since(), enqueued: j.EnqueuedAt, delayed: j.NotBefore != 0, name: nameOf(j.ID)}
 }
+
+// nameOf stands for an id in memory. Of jobs with one name each is looked at on disk.
+func nameOf(id freshet.JobID) uint32 { return uint32(xxh3.HashString(string(id))) }
 
 func subjectOf(j *freshet.Job) jobqueue.Subject {
 	return jobqueue.Subject{Pipeline: j.Pipeline, Entity: j.Entity}

@@ -2,6 +2,8 @@ package diskqueue
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -15,9 +17,9 @@ import (
 // look is what a list of jobs needs from memory, taken at once. What is on disk is read without the lock: a large backlog
 // must not hold up the workers.
 type look struct {
+	q    *Queue
 	disk *pebble.Snapshot
 	held map[uint64]hold // by sequence
-	till map[uint64]int64
 }
 
 // look takes a picture of the queue, which the caller closes.
@@ -26,14 +28,16 @@ func (q *Queue) look(ctx context.Context) (*look, error) {
 		return nil, err
 	}
 	defer q.mu.Unlock()
-	l := &look{disk: q.db.NewSnapshot(), held: make(map[uint64]hold, len(q.held)), till: make(map[uint64]int64, len(q.hidden.refs))}
+	return q.picture(), nil
+}
+
+// picture is look for a caller that holds the lock.
+func (q *Queue) picture() *look {
+	l := &look{q: q, disk: q.db.NewSnapshot(), held: make(map[uint64]hold, len(q.held))}
 	for r, h := range q.held {
 		l.held[q.backlog.at(r).sequence] = *h
 	}
-	for _, r := range q.hidden.refs {
-		l.till[q.backlog.at(r).sequence] = q.backlog.at(r).at
-	}
-	return l, nil
+	return l
 }
 
 // List implements jobqueue.Driver: in the order of sequences, which stand in next.
@@ -52,10 +56,11 @@ func (q *Queue) List(ctx context.Context, leased bool, from string, limit int) (
 	defer l.disk.Close()
 	var jobs []jobqueue.Info
 	next := ""
-	err = l.scan(ctx, behind+1, func(sequence uint64, value []byte) (bool, error) {
-		if _, is := l.held[sequence]; is != leased {
-			return true, nil
-		}
+	each := l.queued
+	if leased {
+		each = l.leased
+	}
+	err = each(ctx, behind+1, func(sequence uint64, value []byte) (bool, error) {
 		if len(jobs) == limit {
 			next = strconv.FormatUint(behind, 36)
 			return false, nil
@@ -69,32 +74,55 @@ func (q *Queue) List(ctx context.Context, leased bool, from string, limit int) (
 
 // Find implements jobqueue.Driver.
 func (q *Queue) Find(ctx context.Context, id freshet.JobID) (jobqueue.Info, error) {
-	l, err := q.look(ctx)
-	if err != nil {
+	if err := q.enter(ctx); err != nil {
 		return jobqueue.Info{}, err
 	}
+	sequences, l := q.backlog.named(nameOf(id)), q.picture()
+	q.mu.Unlock()
 	defer l.disk.Close()
 	if info, found, err := l.letter(id); found || err != nil {
 		return info, err
 	}
+	for _, sequence := range sequences {
+		value, err := l.job(sequence)
+		if err != nil {
+			return jobqueue.Info{}, err
+		}
+		if info, err := l.info(sequence, value); err != nil || info.Job.ID == id {
+			return info, err
+		}
+	}
 	if info, found, err := l.done(ctx, id); found || err != nil {
 		return info, err
 	}
-	var info jobqueue.Info
-	found := false
-	err = l.scan(ctx, 0, func(sequence uint64, value []byte) (bool, error) {
-		j, err := decodeJob(value)
-		if err != nil || j.ID != id {
-			return true, err
+	return jobqueue.Info{}, freshet.Errorf(freshet.NotFound, "job %s: none is outstanding, a dead letter or among the last that are done", id)
+}
+
+// leased calls each with the jobs from a sequence on that are leased, until it says no.
+func (l *look) leased(_ context.Context, from uint64, each func(sequence uint64, value []byte) (bool, error)) error {
+	for _, sequence := range slices.Sorted(maps.Keys(l.held)) {
+		if sequence < from {
+			continue
 		}
-		found = true
-		info, err = l.info(sequence, value)
-		return false, err
-	})
-	if err == nil && !found {
-		err = freshet.Errorf(freshet.NotFound, "job %s: none is outstanding, a dead letter or among the last that are done", id)
+		value, err := l.job(sequence)
+		if err != nil {
+			return err
+		}
+		if on, err := each(sequence, value); err != nil || !on {
+			return err
+		}
 	}
-	return info, err
+	return nil
+}
+
+// queued is leased for the jobs that are not.
+func (l *look) queued(ctx context.Context, from uint64, each func(sequence uint64, value []byte) (bool, error)) error {
+	return l.scan(ctx, from, func(sequence uint64, value []byte) (bool, error) {
+		if _, is := l.held[sequence]; is {
+			return true, nil
+		}
+		return each(sequence, value)
+	})
 }
 
 // scan calls each with the outstanding jobs from a sequence on, until it says no.
@@ -123,16 +151,24 @@ func (l *look) scan(ctx context.Context, from uint64, each func(sequence uint64,
 	return storeError(it.Error())
 }
 
+// job is the record of the outstanding job at sequence.
+func (l *look) job(sequence uint64) ([]byte, error) {
+	value, found, err := l.get(appendSequenceKey(nil, kindJob, sequence))
+	if err == nil && !found {
+		err = freshet.Errorf(freshet.Internal, "the job at %d is not on disk any more", sequence)
+	}
+	return value, err
+}
+
 // info is what is known of the outstanding job at sequence.
 func (l *look) info(sequence uint64, value []byte) (info jobqueue.Info, err error) {
 	info.Status = jobqueue.Queued
 	if info.Job, err = decodeJob(value); err != nil {
 		return info, err
 	}
-	if at, ok := l.till[sequence]; ok {
-		info.Until = time.Unix(0, at).UTC()
-	}
-	if h, ok := l.held[sequence]; ok {
+	h, leased := l.held[sequence]
+	info.Until = l.q.until(&info.Job, sequence, leased)
+	if leased {
 		info.Status = jobqueue.Leased
 		info.Attempts = h.attempts.begun
 	} else if value, found, err := l.get(appendSequenceKey(nil, kindAttempt, sequence)); err != nil {
@@ -146,6 +182,21 @@ func (l *look) info(sequence uint64, value []byte) (info jobqueue.Info, err erro
 	}
 	info.History, err = l.history(appendSequenceKey(nil, kindHistory, sequence))
 	return info, err
+}
+
+// until is when the job at sequence becomes visible, zero if it waits for no moment or is not leased, or not any more, as it was.
+func (q *Queue) until(j *freshet.Job, sequence uint64, leased bool) time.Time {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for r := q.backlog.chains[q.hash(subjectOf(j), j.Cause.Partition)].first; r != 0; r = q.backlog.at(r).newer {
+		if e := q.backlog.at(r); e.sequence == sequence {
+			if _, now := q.held[r]; e.where == hidden && now == leased {
+				return time.Unix(0, e.at).UTC()
+			}
+			break
+		}
+	}
+	return time.Time{}
 }
 
 // letter is what is known of the dead letter id.

@@ -106,6 +106,12 @@ func testDebounceReopen(t *testing.T, s *suite) {
 	if n := d.Stats().Queued; n != 3 {
 		t.Fatalf("%d queued, want 3", n)
 	}
+	for offset, there := range map[freshet.Offset]bool{1: false, 2: true, 3: false, 4: true, 5: true} { // by the ids that they have now
+		x, err := d.Find(t.Context(), makeJob(sub, offset).ID)
+		if delayed := offset == 5; (err == nil) != there || there && (x.Job.Cause.Offset != offset || x.Until.IsZero() == delayed) {
+			t.Errorf("the job of %d: %+v, %v", offset, x, err)
+		}
+	}
 	l := s.leaseOffsets(t, d, 9, 2, 4)
 	s.now = s.now.Add(2 * time.Second)
 	l = append(l, s.leaseOffsets(t, d, 9, 5)...)
