@@ -253,7 +253,7 @@ func (d *Deliverer) first(ctx context.Context, id freshet.JobID) error {
 			to = f.senders[v.channel]
 			return false, outbox.ErrKeep
 		}
-		return d.apply(tx, v), nil
+		return d.apply(f, v), nil
 	})
 	switch {
 	case freshet.CodeOf(err) == freshet.NotFound: // erased
@@ -303,14 +303,15 @@ func (d *Deliverer) facts(tx *outbox.Tx) facts {
 }
 
 // apply writes a verdict that calls nobody into the message. It says whether that must survive a crash.
-func (d *Deliverer) apply(tx *outbox.Tx, v verdict) (durable bool) {
-	m := tx.Message
+func (d *Deliverer) apply(f facts, v verdict) (durable bool) {
+	tx, m := f.tx, f.tx.Message
 	switch v.do {
 	case hold:
 		m.State, m.Reason, m.DueAt = outbox.Held, v.reason, freshet.TimestampOf(v.until)
 		d.Metrics.held.WithLabelValues(v.reason).Inc()
 		return false
 	case show:
+		f.reserve(push.InApp) // what is shown counts, too, and is not said once more by another channel
 		tx.Show(shownData(m))
 		m.Channel = push.InApp
 		d.end(tx, outbox.Shown, v.reason)

@@ -478,6 +478,32 @@ func TestPresent(t *testing.T) {
 	}, p)
 }
 
+// TestShownCounts: what is shown in the app counts against the caps of that channel, and is not pushed in the same words once the app is closed.
+func TestShownCounts(t *testing.T) {
+	t.Parallel()
+	p := &fake{channel: push.APNs}
+	inBubble(t, func(b *bench) {
+		b.device("d", push.APNs)
+		inApp := func(m *outbox.Message) {
+			m.Policy.Channels, m.Policy.Caps = []push.Channel{push.InApp}, []outbox.Cap{{Count: 1, Window: 3_600_000}}
+		}
+		b.want(b.add(1, inApp), outbox.Shown, "")
+		b.want(b.add(2, inApp), outbox.Suppressed, reasonCap)
+		time.Sleep(time.Hour)
+		b.want(b.add(3, inApp), outbox.Shown, "")
+		same := func(m *outbox.Message) { m.Title, m.Policy.Dedupe = "the same", 900_000 }
+		s, err := b.Hub.Subscribe("u1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.want(b.add(4, same), outbox.Shown, reasonPresent)
+		s.Close()
+		b.want(b.add(5, same), outbox.Suppressed, reasonDuplicate)
+		time.Sleep(15 * time.Minute)
+		b.want(b.add(6, same), outbox.Sent, "")
+	}, p)
+}
+
 // An outage longer than the message's time ends it, and it does not count.
 func TestExpiresWhileWaiting(t *testing.T) {
 	t.Parallel()

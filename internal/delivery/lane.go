@@ -110,7 +110,7 @@ func (d *Deliverer) begin(ctx context.Context, l *lane, id freshet.JobID) (m out
 			return false, outbox.ErrKeep // the dispatcher finds it again
 		}
 		if v.do != send {
-			return d.apply(tx, v), nil
+			return d.apply(f, v), nil
 		}
 		if tx.Message.Reserved == 0 {
 			f.reserve(v.channel)

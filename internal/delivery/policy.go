@@ -80,6 +80,9 @@ func (f facts) decide() verdict {
 		return verdict{do: suppress, reason: reasonHoldout, channel: f.wouldGo(channels)}
 	}
 	if f.present && !onItsWay {
+		if slices.Contains(f.tx.Preferences.OptOut.Channels, push.InApp) {
+			return verdict{do: suppress, reason: reasonOptOut, channel: push.InApp}
+		}
 		return verdict{do: show, reason: reasonPresent, channel: push.InApp}
 	}
 	if !onItsWay && f.tx.Recent.Seen[contentOf(m)] > freshet.TimestampOf(f.at) {

@@ -65,6 +65,7 @@ func TestPolicy(t *testing.T) {
 			f.tx.Recent.Sent = sent(time.Minute)
 		}, suppress, reasonHoldout, "", time.Time{}},
 		"present before duplicate": {func(f *facts) { f.present = true; f.reserve(push.APNs); f.tx.Message.Reserved = 0 }, show, reasonPresent, "", time.Time{}},
+		"present, out of the app":  {func(f *facts) { f.present = true; f.tx.Preferences.OptOut.Channels = []push.Channel{push.InApp} }, suppress, reasonOptOut, "", time.Time{}},
 		"duplicate":                {func(f *facts) { f.reserve(push.APNs); f.tx.Message.Reserved = 0 }, suppress, reasonDuplicate, "", time.Time{}},
 		"another text":             {func(f *facts) { f.reserve(push.APNs); f.tx.Message.Reserved, f.tx.Message.Body = 0, "Sun" }, send, "", "d1", time.Time{}},
 		"duplicate, window over": {func(f *facts) {
