@@ -71,8 +71,11 @@ type message struct {
 	Token        string       `json:"token"`
 	Notification notification `json:"notification"`
 	// Data has texts only: the prediction is one.
-	Data    map[string]string `json:"data,omitempty"`
-	Android android           `json:"android"`
+	Data map[string]string `json:"data,omitempty"`
+	// The token does not say what it is on: each platform has its own words for how long a message is good and what it takes the place of.
+	Android android `json:"android"`
+	Apple   apple   `json:"apns"`
+	Web     web     `json:"webpush"`
 }
 
 type notification struct {
@@ -81,26 +84,42 @@ type notification struct {
 }
 
 type android struct {
-	CollapseKey string `json:"collapse_key,omitempty"`
-	TTL         string `json:"ttl"`
-	Priority    string `json:"priority"`
+	CollapseKey  string `json:"collapse_key,omitempty"` // in the place of one that waits
+	TTL          string `json:"ttl"`
+	Priority     string `json:"priority"`
+	Notification tag    `json:"notification"`
 }
 
-// Send implements push.Sender. FCM dedupes nothing: the collapse key makes a second copy take the place of the first.
+// tag has a notification take the place of the one of the same tag that is on the screen.
+type tag struct {
+	Tag string `json:"tag,omitempty"`
+}
+
+type apple struct {
+	Headers map[string]string `json:"headers"`
+	Payload struct {
+		APS struct {
+			Sound string `json:"sound"`
+		} `json:"aps"`
+	} `json:"payload"`
+}
+
+type web struct {
+	Headers      map[string]string `json:"headers"`
+	Notification tag               `json:"notification"`
+}
+
+// Send implements push.Sender. FCM dedupes nothing: tag, topic and collapse id make a second copy take the place of the first.
 func (s *Sender) Send(ctx context.Context, m push.Message) push.Result {
-	ttl := time.Duration(0)
-	if !m.Expires.IsZero() {
-		ttl = max(0, min(m.Expires.Sub(s.o.Now()), maxTTL))
+	body := s.message(m)
+	size := len(m.Title) + len(m.Body)
+	for name, text := range body.Data {
+		size += len(name) + len(text)
 	}
-	body := request{message{Token: m.Token, Notification: notification{m.Title, m.Body}, Data: map[string]string{"message_id": m.ID},
-		Android: android{m.Collapse, strconv.FormatInt(int64(ttl/time.Second), 10) + "s", "HIGH"}}}
-	if len(m.Prediction) > 0 {
-		body.Message.Data["prediction"] = string(m.Prediction)
+	if size > maxPayload {
+		return push.Result{Outcome: push.Rejected, Reason: fmt.Sprintf("too large: %d bytes, at most %d", size, maxPayload)}
 	}
-	if n := len(m.Title) + len(m.Body) + len(m.Prediction); n > maxPayload {
-		return push.Result{Outcome: push.Rejected, Reason: fmt.Sprintf("too large: %d bytes, at most %d", n, maxPayload)}
-	}
-	text, err := json.Marshal(body)
+	text, err := json.Marshal(request{body})
 	if err != nil {
 		return push.Result{Outcome: push.Rejected, Reason: "the message is no JSON"}
 	}
@@ -116,6 +135,28 @@ func (s *Sender) Send(ctx context.Context, m push.Message) push.Result {
 		}
 	}
 	return result
+}
+
+func (s *Sender) message(m push.Message) message {
+	ttl, expires := time.Duration(0), int64(0)
+	if !m.Expires.IsZero() {
+		ttl, expires = max(0, min(m.Expires.Sub(s.o.Now()), maxTTL)), m.Expires.Unix()
+	}
+	seconds := strconv.FormatInt(int64(ttl/time.Second), 10)
+	said := message{
+		Token: m.Token, Notification: notification{m.Title, m.Body}, Data: map[string]string{"message_id": m.ID},
+		Android: android{m.Collapse, seconds + "s", "HIGH", tag{m.Collapse}},
+		Apple:   apple{Headers: map[string]string{"apns-priority": "10", "apns-expiration": strconv.FormatInt(expires, 10)}},
+		Web:     web{map[string]string{"TTL": seconds, "Urgency": "high"}, tag{m.Collapse}},
+	}
+	said.Apple.Payload.APS.Sound = "default"
+	if m.Collapse != "" {
+		said.Apple.Headers["apns-collapse-id"], said.Web.Headers["Topic"] = m.Collapse, m.Collapse
+	}
+	if len(m.Prediction) > 0 {
+		said.Data["prediction"] = string(m.Prediction)
+	}
+	return said
 }
 
 func (s *Sender) attempt(ctx context.Context, text []byte, grant grant) push.Result {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -95,8 +96,14 @@ func (f *FCMServer) read(r *http.Request) (Notice, *Answer) {
 			Notification struct{ Title, Body string }
 			Data         map[string]string // texts only: anything else is refused
 			Android      struct {
-				CollapseKey string `json:"collapse_key"`
-				TTL         string
+				CollapseKey  string `json:"collapse_key"`
+				TTL          string
+				Notification struct{ Tag string }
+			}
+			APNs    struct{ Headers map[string]string }
+			WebPush struct {
+				Headers      map[string]string
+				Notification struct{ Tag string }
 			}
 		}
 	}
@@ -107,6 +114,18 @@ func (f *FCMServer) read(r *http.Request) (Notice, *Answer) {
 	m := sent.Message
 	ttl, err := time.ParseDuration(m.Android.TTL)
 	if err != nil || !strings.HasSuffix(m.Android.TTL, "s") {
+		return refuse(http.StatusBadRequest, "INVALID_ARGUMENT", "INVALID_ARGUMENT")
+	}
+	expires := time.Now().Add(ttl)
+	if ttl == 0 {
+		expires = time.Unix(0, 0)
+	}
+	moment, err := strconv.ParseInt(m.APNs.Headers["apns-expiration"], 10, 64)
+	same := err == nil && time.Unix(moment, 0).Sub(expires).Abs() < time.Minute && m.WebPush.Headers["TTL"]+"s" == m.Android.TTL
+	for _, collapse := range []string{m.Android.Notification.Tag, m.APNs.Headers["apns-collapse-id"], m.WebPush.Headers["Topic"], m.WebPush.Notification.Tag} {
+		same = same && collapse == m.Android.CollapseKey
+	}
+	if !same { // our own wish: a device is told the same, whatever it is
 		return refuse(http.StatusBadRequest, "INVALID_ARGUMENT", "INVALID_ARGUMENT")
 	}
 	return Notice{ID: m.Data["message_id"], Token: m.Token, Collapse: m.Android.CollapseKey, Title: m.Notification.Title, Body: m.Notification.Body,

@@ -20,7 +20,7 @@ import (
 	"time"
 )
 
-// Browser is a fake push service with one browser behind it, which decrypts.
+// Browser is a fake push service with one browser behind it, which decrypts. Whatever the path of an endpoint at URL is, it is a subscription of that browser.
 type Browser struct {
 	*Provider
 	key  *ecdh.PrivateKey
@@ -38,10 +38,15 @@ func WebPush(t testing.TB, subject string) *Browser {
 	rand.Read(b.auth)
 	b.serve(t, true, func(r *http.Request) (Notice, *Answer) { return b.read(r, subject) },
 		func(w http.ResponseWriter, n Notice) { w.WriteHeader(http.StatusCreated) })
-	e := base64.RawURLEncoding
-	b.Subscription = fmt.Sprintf(`{"endpoint":"%s/send/1","expirationTime":null,"keys":{"p256dh":"%s","auth":"%s"}}`,
-		b.URL, e.EncodeToString(key.PublicKey().Bytes()), e.EncodeToString(b.auth))
+	b.Subscription = b.At("/send/1")
 	return b
+}
+
+// At is the subscription whose endpoint has a path, as JSON.
+func (b *Browser) At(path string) string {
+	e := base64.RawURLEncoding
+	return fmt.Sprintf(`{"endpoint":"%s%s","expirationTime":null,"keys":{"p256dh":"%s","auth":"%s"}}`,
+		b.URL, path, e.EncodeToString(b.key.PublicKey().Bytes()), e.EncodeToString(b.auth))
 }
 
 func (b *Browser) read(r *http.Request, subject string) (Notice, *Answer) {
@@ -77,7 +82,7 @@ func (b *Browser) read(r *http.Request, subject string) (Notice, *Answer) {
 	if err := json.Unmarshal(plain, &sent); err != nil {
 		return Notice{}, &Answer{Status: http.StatusBadRequest}
 	}
-	return Notice{ID: sent.ID, Token: b.Subscription, Collapse: r.Header.Get("Topic"), Title: sent.Title, Body: sent.Body, Prediction: string(sent.Prediction),
+	return Notice{ID: sent.ID, Token: b.At(r.URL.Path), Collapse: r.Header.Get("Topic"), Title: sent.Title, Body: sent.Body, Prediction: string(sent.Prediction),
 		Expires: time.Now().Add(time.Duration(ttl) * time.Second)}, nil
 }
 
