@@ -35,7 +35,7 @@ func (s *Server) loadProject() (*project.Project, error) {
 
 // openReleases opens what the log of decisions says, or deploys the project as the first release.
 func (s *Server) openReleases(ctx context.Context, p *project.Project, past *history.Log, models *serving.Server) error {
-	s.shadows = &shadows{folder: filepath.Join(s.o.Data, shadowFolder), logger: s.o.Logger}
+	s.shadows = &shadows{folder: filepath.Join(s.o.Data, shadowFolder), erased: s.jobs.Erased, logger: s.o.Logger}
 	s.onClose("shadow", s.shadows.Close)
 	s.publisher = publishing.New(publishing.Deps{
 		Registry: s.decisions, Versions: s.models, Live: s.live, Views: views{s.receiver, s.log}, Models: models, Predictor: s.orchestrator,

@@ -26,6 +26,7 @@ const maxShadowBytes = 256 << 20
 // is ever served; a crash may take the last lines.
 type shadows struct {
 	folder string
+	erased func(*freshet.Job) bool // its entity was, while it was at work
 	logger *slog.Logger
 
 	mu   sync.Mutex
@@ -63,6 +64,9 @@ func (s *shadows) Keep(rel freshet.ReleaseID, job *freshet.Job, served, made fre
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.erased(job) { // asked here: Forget comes after the erase is known, and has been here or will be
+		return
+	}
 	if err := s.open(rel); err != nil {
 		s.logger.Warn("a shadow's answers are not kept", slog.Any("error", err))
 		return
@@ -105,6 +109,15 @@ func (s *shadows) Forget(ctx context.Context, entity freshet.Entity) error {
 	if err := s.close(); err != nil {
 		return err
 	}
+	left, err := filepath.Glob(filepath.Join(s.folder, "*"+nextFile)) // by a crash in the midst of this
+	if err != nil {
+		return err
+	}
+	for _, file := range left {
+		if err := os.Remove(file); err != nil {
+			return err
+		}
+	}
 	files, err := filepath.Glob(filepath.Join(s.folder, "*.ndjson"))
 	if err != nil {
 		return err
@@ -119,6 +132,9 @@ func (s *shadows) Forget(ctx context.Context, entity freshet.Entity) error {
 	}
 	return nil
 }
+
+// nextFile ends the name of a file that is written anew.
+const nextFile = ".next"
 
 // forgetIn writes the file anew without the lines about entity, if it has any.
 func forgetIn(file string, entity freshet.Entity) error {
@@ -137,7 +153,7 @@ func forgetIn(file string, entity freshet.Entity) error {
 	if len(kept) == len(b) {
 		return nil
 	}
-	next := file + ".next"
+	next := file + nextFile
 	f, err := os.Create(next)
 	if err != nil {
 		return err
@@ -150,6 +166,28 @@ func forgetIn(file string, entity freshet.Entity) error {
 		return err
 	}
 	return disk.SyncFolder(vfs.Default, filepath.Dir(file))
+}
+
+// shadowed counts the lines in a folder of shadows for which about is true.
+func shadowed(folder string, about func(line *shadowLine, text []byte) bool) (n int, err error) {
+	files, err := os.ReadDir(folder)
+	if os.IsNotExist(err) {
+		return 0, nil
+	}
+	for _, file := range files {
+		b, err := os.ReadFile(filepath.Join(folder, file.Name()))
+		if err != nil {
+			return n, err
+		}
+		for text := range bytes.Lines(b) {
+			var line shadowLine
+			_ = json.Unmarshal(text, &line) // the last line may be cut off
+			if about(&line, text) {
+				n++
+			}
+		}
+	}
+	return n, err
 }
 
 func (s *shadows) close() error {

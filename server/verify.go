@@ -55,7 +55,13 @@ func Traces(ctx context.Context, data, offline string, spec feature.EntitySpec, 
 	if err := v.typed(ctx, db); err != nil {
 		return nil, err
 	}
-	for _, what := range []string{"events", "events about others", "rows", "rows of push tables", "jobs", "dead letters", "predictions", "devices, preferences and messages", "refused events", "records of other kinds"} {
+	v.counts["answers of shadows"], err = shadowed(filepath.Join(data, shadowFolder), func(line *shadowLine, text []byte) bool {
+		return line.Kind == v.e.Kind && line.Entity == key || len(key) >= wholeKey && bytes.Contains(text, []byte(key))
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, what := range []string{"events", "events about others", "rows", "rows of push tables", "jobs", "dead letters", "predictions", "devices, preferences and messages", "refused events", "answers of shadows", "records of other kinds"} {
 		if n := v.counts[what]; n > 0 {
 			found = append(found, fmt.Sprintf("%d %s", n, what))
 		}
