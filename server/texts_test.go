@@ -213,6 +213,43 @@ func (s *scoring) Score(ctx context.Context, m *release.Model, in, out []float64
 	return s.answer(ctx, out)
 }
 
+// TestFallbackIsNotSortedForEach: an order that is the same for everybody is made once a second, and not later than that.
+func TestFallbackIsNotSortedForEach(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		files := playerFiles()
+		files["freshet.yaml"] = strings.Replace(player, "fallback: items by weight", "fallback: items by trend.starts", 1)
+		w := newWorld(t, files)
+		defer w.stop()
+		ask := func(user freshet.Key, top int) freshet.Prediction {
+			t.Helper()
+			p, err := w.Fallback(t.Context(), w.Live.Load(), release.Request{Pipeline: "known", Entity: freshet.Entity{Kind: "user", Key: user}, Top: top})
+			if err != nil || p.Entity.Key != user || p.FallbackCause != freshet.NoPrediction {
+				t.Fatalf("%+v, %v", p, err)
+			}
+			return p
+		}
+		first := ask("u1", 0)
+		w.send("view", "u9", "c", "")
+		synctest.Wait()
+		time.Sleep(900 * time.Millisecond)
+		if p := ask("u2", 1); p.CreatedAt != first.CreatedAt || items(p) != "a 0" {
+			t.Errorf("made anew within a second: %+v", p)
+		}
+		if p := ask("u2", 3); items(p) != "c 1, a 0, b 0" || p.CreatedAt == first.CreatedAt {
+			t.Errorf("more than there is of it: %s", items(p))
+		}
+		time.Sleep(200 * time.Millisecond)
+		p := ask("u3", 0)
+		if items(p) != "c 1, a 0" {
+			t.Errorf("a second later: %s", items(p))
+		}
+		p.Items[0].ID = "x"
+		if p := ask("u4", 0); items(p) != "c 1, a 0" {
+			t.Errorf("somebody's answer is another's: %s", items(p))
+		}
+	})
+}
+
 // TestModelsThatFail: jobs of a pipeline with a fallback end as its prediction, and say why.
 func TestModelsThatFail(t *testing.T) {
 	files := maps.Clone(shopFiles)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/freshet-ml/freshet"
@@ -47,7 +48,7 @@ func (o *Orchestrator) fallBack(ctx context.Context, rel *release.Opened, p *rel
 	if p.Fallback.Pipeline != "" {
 		made, err = o.instead(ctx, rel, p, req, job)
 	} else {
-		made, err = o.inOrder(ctx, rel, p, req, job)
+		made, err = o.firstOf(ctx, rel, p, req, job)
 	}
 	if err != nil {
 		code := freshet.CodeOf(why)
@@ -77,6 +78,25 @@ func (o *Orchestrator) instead(ctx context.Context, rel *release.Opened, p *rele
 		made.ExpiresAt = made.CreatedAt.Add(p.Expires)
 	}
 	return made, err
+}
+
+// commonFor is how long an order is served that is the same for everybody.
+const commonFor = time.Second
+
+// firstOf is inOrder. Where the order is the same for everybody it is that of at most a moment ago: a table is not read and sorted for each who asks.
+func (o *Orchestrator) firstOf(ctx context.Context, rel *release.Opened, p *release.Pipeline, req release.Request, job *freshet.Job) (freshet.Prediction, error) {
+	if p.Order.Common == nil || job != nil || req.Explain || req.Candidates != nil || p.Top > 0 && req.Top > p.Top {
+		return o.inOrder(ctx, rel, p, req, job)
+	}
+	made, err := p.Order.Common.Get(freshet.TimestampOf(o.o.Now().Add(-commonFor)), func() (freshet.Prediction, error) {
+		return o.inOrder(ctx, rel, p, release.Request{Pipeline: p.Name, Entity: req.Entity}, nil)
+	})
+	if err != nil {
+		return freshet.Prediction{}, err
+	}
+	made.Entity = req.Entity
+	made.Items = slices.Clone(made.Items[:min(cmp.Or(req.Top, len(made.Items)), len(made.Items))])
+	return made, nil
 }
 
 // inOrder is what stands first in the order of a table.

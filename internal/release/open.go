@@ -148,6 +148,9 @@ func (o *Opened) bind(p *project.Pipeline) (*Pipeline, error) {
 	}
 	if order := p.FallbackOrder(); order != nil {
 		bound.Order = o.plug(order, order.OrderPlan())
+		if isCommon(bound.Order) {
+			bound.Order.Common = &Common{}
+		}
 	}
 	return bound, nil
 }

@@ -84,6 +84,8 @@ type Pipeline struct {
 	// Order is how to make the fallback's prediction, if that is the order of a table: a pipeline without a model, whose one
 	// input, if there is one, orders the rows.
 	Order *Pipeline
+	// Common is, of an Order that says the same to everybody, what it said last; else nil.
+	Common *Common
 }
 
 // ErrNotANumber is the fault of a model that answers NaN and does not say of itself that it may.
