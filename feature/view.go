@@ -52,6 +52,7 @@ type View struct {
 	digest   freshet.Digest
 	id       freshet.ViewID
 	from     []freshet.EventType
+	reads    []string            // names in its expressions, sorted
 	where    *expression.Program // nil: all events
 	lateness int64               // milliseconds
 
@@ -260,6 +261,7 @@ func (b *viewBuilder) finish() {
 	}
 	slices.Sort(names)
 	names = slices.Compact(names)
+	v.reads = names
 	from := slices.Sorted(slices.Values(v.from))
 	for _, name := range from {
 		line("from %s", name)
@@ -308,6 +310,9 @@ func (v *View) From() []freshet.EventType { return slices.Clone(v.from) }
 
 // Listens says whether events of that type can reach the view.
 func (v *View) Listens(t freshet.EventType) bool { return slices.Contains(v.from, t) }
+
+// Reads says whether an expression of the view may use a field of events.
+func (v *View) Reads(field string) bool { return slices.Contains(v.reads, field) }
 
 // Features lists the values that Read and Compute append, in their order.
 func (v *View) Features() []Feature { return slices.Clone(v.features) }

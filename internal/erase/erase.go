@@ -53,9 +53,11 @@ type Records interface {
 	Delete(id string) error
 }
 
-// Owner forgets events and rows of an entity together: receiver.Receiver.
+// Owner forgets events and rows of an entity, and what rows of others say of it: receiver.Receiver.
 type Owner interface {
 	Erase(ctx context.Context, e freshet.Entity, change eventlog.Change) (events int, err error)
+	// Renew makes rows anew of entities whose events were changed: those of the views that read one of the fields.
+	Renew(ctx context.Context, p freshet.Partition, entities map[freshet.Entity]bool, fields []string) error
 }
 
 // Past alters events of a partition wherever they are: history.Log.

@@ -3,6 +3,7 @@ package erase
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"os"
@@ -112,7 +113,9 @@ func (m *memory) All() ([]Request, error) {
 type logs struct {
 	mu             sync.Mutex
 	fails          error
+	alias          func() string
 	owner, rewrite int
+	renewed        int
 }
 
 func (l *logs) Erase(context.Context, freshet.Entity, eventlog.Change) (int, error) {
@@ -122,10 +125,27 @@ func (l *logs) Erase(context.Context, freshet.Entity, eventlog.Change) (int, err
 	return 3, l.fails
 }
 
-func (l *logs) Rewrite(context.Context, freshet.Partition, eventlog.Change) (int, error) {
+func (l *logs) Renew(_ context.Context, _ freshet.Partition, entities map[freshet.Entity]bool, fields []string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(entities) == 1 && entities[freshet.Entity{Kind: "item", Key: "c1"}] && slices.Equal(fields, []string{"user_id"}) {
+		l.renewed++
+	}
+	return nil
+}
+
+// Rewrite shows a record about an item of somebody else, and one that named the user before a restart.
+func (l *logs) Rewrite(_ context.Context, _ freshet.Partition, change eventlog.Change) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.rewrite++
+	for key, user := range map[freshet.Key]string{"c1": l.alias(), "c2": "u2"} {
+		rec := eventlog.Record{Entity: freshet.Entity{Kind: "item", Key: key}}
+		rec.Event.Payload = fmt.Appendf(nil, `{"user_id":%q,"item_id":%q}`, user, key)
+		if _, err := change(&rec); err != nil {
+			return 0, err
+		}
+	}
 	return 1, l.fails
 }
 
@@ -169,6 +189,7 @@ func TestGoesOnAfterARestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	open := second.open()
+	l.alias = func() string { r, _ := second.Get(open[0]); return r.Alias }
 	if len(open) != 1 {
 		t.Fatalf("%v are to be done", open)
 	}
@@ -186,7 +207,7 @@ func TestGoesOnAfterARestart(t *testing.T) {
 	if !ok || r.State != Done || r.Key != "" || r.Alias != "" || r.Events != 3 || r.Others != freshet.Partitions || r.EndedAt == 0 {
 		t.Errorf("%+v", r)
 	}
-	if l.owner != 2 || l.rewrite != freshet.Partitions || also == 0 {
-		t.Errorf("owner %d, rewrite %d, also %d", l.owner, l.rewrite, also)
+	if l.owner != 2 || l.rewrite != freshet.Partitions || l.renewed != freshet.Partitions || also == 0 {
+		t.Errorf("owner %d, rewrite %d, renewed %d, also %d", l.owner, l.rewrite, l.renewed, also)
 	}
 }

@@ -1,6 +1,7 @@
 package erase
 
 import (
+	"bytes"
 	"context"
 
 	"github.com/freshet-ml/freshet"
@@ -77,15 +78,27 @@ func (x *Eraser) finish(ctx context.Context, id string) error {
 	if !ok || r.State == Done {
 		return nil
 	}
-	rename, err := x.renamer(&r)
+	rename, fields, err := x.renamer(&r)
 	if err != nil {
 		return err
 	}
 	r.Others = 0
 	for p := range freshet.Partition(freshet.Partitions) {
-		n, err := x.d.Past.Rewrite(ctx, p, func(rec *eventlog.Record) (bool, error) { return rename(rec), nil })
+		others := map[freshet.Entity]bool{} // whose events name the entity, or have done before a restart
+		n, err := x.d.Past.Rewrite(ctx, p, func(rec *eventlog.Record) (bool, error) {
+			changed := rename(rec)
+			if changed || bytes.Contains(rec.Event.Payload, []byte(r.Alias)) {
+				others[rec.Entity] = true
+			}
+			return changed, nil
+		})
 		if err != nil {
 			return err
+		}
+		if len(others) > 0 {
+			if err := x.d.Owner.Renew(ctx, p, others, fields); err != nil {
+				return err
+			}
 		}
 		r.Others += n
 	}
@@ -97,20 +110,20 @@ func (x *Eraser) finish(ctx context.Context, id string) error {
 	return x.forgetOld()
 }
 
-// renamer gives the change of events about others.
-func (x *Eraser) renamer(r *Request) (func(*eventlog.Record) bool, error) {
+// renamer gives the change of events about others, and the fields by which they name the entity.
+func (x *Eraser) renamer(r *Request) (rename func(*eventlog.Record) bool, fields []string, err error) {
 	rel := x.d.Live.Pin()
 	if rel == nil {
-		return nil, freshet.Errorf(freshet.Unavailable, "no release is live")
+		return nil, nil, freshet.Errorf(freshet.Unavailable, "no release is live")
 	}
 	defer rel.Unpin()
 	spec, ok := rel.Project().Entity(r.Kind)
 	if !ok {
-		return func(*eventlog.Record) bool { return false }, nil // no event can name it
+		return func(*eventlog.Record) bool { return false }, nil, nil // no event can name it
 	}
 	names, err := NewNames(spec, r.Key)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	kept := keptMembers(rel.Project().Events)
 	at, alias := r.At, r.Alias
@@ -123,7 +136,7 @@ func (x *Eraser) renamer(r *Request) (func(*eventlog.Record) bool, error) {
 			rec.Event.Payload = payload
 		}
 		return changed
-	}, nil
+	}, spec.KeyFields, nil
 }
 
 // keptMembers are those that the project file declares of each type of events: features of others are made of them. What an app
