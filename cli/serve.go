@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -90,7 +91,7 @@ func (c *serveCommand) Validate() error {
 // Run serves until ctx ends.
 func (c *serveCommand) Run(ctx context.Context, sh *shell) error {
 	o := c.options(sh)
-	boundHeap(o.Memory)
+	setRuntime(o.Memory)
 	s, err := server.New(ctx, o)
 	if _, ok := errors.AsType[project.Errors](err); ok {
 		return sh.printProblems(err)
@@ -107,14 +108,17 @@ func (c *serveCommand) Run(ctx context.Context, sh *shell) error {
 	return s.Run(ctx)
 }
 
-// boundHeap has the collector keep this process below memory bytes, and rest while it is far below, unless GOMEMLIMIT and GOGC
-// have said what it should keep to.
-func boundHeap(memory int64) {
+// setRuntime has Go's collector keep this process below memory bytes and rest while it is far below, and gives it the threads it needs,
+// unless GOMEMLIMIT, GOGC and GOMAXPROCS say otherwise.
+func setRuntime(memory int64) {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(server.HeapLimit(memory))
 	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(server.GCPercent)
+	}
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(server.Threads())
 	}
 }
 

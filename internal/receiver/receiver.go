@@ -11,7 +11,6 @@ package receiver
 import (
 	"context"
 	"log/slog"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,7 +42,7 @@ type Options struct {
 	IdleTimeout time.Duration
 	// FillEvents bounds a step in which a new view is filled. A live event of the same partition ends it early. Defaults to 1,024.
 	FillEvents int
-	// Fills is how many partitions are filled at once. Defaults to half the cores, at least one.
+	// Fills is how many partitions are filled at once. Defaults to one.
 	Fills  int
 	Now    func() time.Time // Defaults to time.Now.
 	Logger *slog.Logger     // Defaults to slog.Default().
@@ -98,7 +97,7 @@ func New(log events, features *featurestore.Store, jobs *jobqueue.Queue, live *r
 		o.FillEvents = 1024
 	}
 	if o.Fills == 0 {
-		o.Fills = max(1, runtime.GOMAXPROCS(0)/2)
+		o.Fills = 1
 	}
 	if o.Now == nil {
 		o.Now = time.Now
