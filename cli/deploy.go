@@ -27,7 +27,7 @@ type wanted struct {
 	remote
 }
 
-// request sends the files of tables that the server does not have, and makes the rest of the request.
+// request sends the files of tables, and of the embedder, that the server does not have, and makes the rest of the request.
 func (w *wanted) request(ctx context.Context, cl *client.Client) (client.DeployRequest, error) {
 	req := client.DeployRequest{Release: freshet.ReleaseID(w.Release), Tables: map[freshet.TableName]freshet.Digest{}, Models: map[freshet.ModelName]string{}}
 	for _, m := range w.Model {
@@ -45,6 +45,11 @@ func (w *wanted) request(ctx context.Context, cl *client.Client) (client.DeployR
 		}
 		if p != nil {
 			req.Project = string(p.Text)
+			if e := p.Embedder; e != nil {
+				if req.Embedder, err = send(ctx, cl, filepath.Join(p.Dir, filepath.FromSlash(e.File))); err != nil {
+					return req, freshet.FieldErrorf("", "embedder", "embedder: %w", err)
+				}
+			}
 			for _, t := range p.Tables {
 				if !t.Push {
 					files[t.Name] = filepath.Join(p.Dir, filepath.FromSlash(t.File))

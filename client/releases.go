@@ -13,12 +13,14 @@ type DeployRequest struct {
 	Release freshet.ReleaseID                    `json:"release,omitempty"` // an earlier one whose content goes live again
 	Project string                               `json:"project,omitempty"` // the project file's text
 	Tables  map[freshet.TableName]freshet.Digest `json:"tables,omitempty"`  // of files that PutBlob has stored
-	Models  map[freshet.ModelName]string         `json:"models,omitempty"`  // versions, by number or alias; of others the last published
-	Canary  string                               `json:"canary,omitempty"`  // "10%"; "0" serves everybody at once
-	Shadow  string                               `json:"shadow,omitempty"`  // "10%" of the jobs are run beside first
-	Bake    string                               `json:"bake,omitempty"`    // how long it is a canary: "10m"
-	Accept  []string                             `json:"accept,omitempty"`  // guardrails that are not looked at
-	Reason  string                               `json:"reason,omitempty"`
+	// Embedder is the digest of the word table that the project file names, a file that PutBlob has stored.
+	Embedder freshet.Digest               `json:"embedder,omitempty"`
+	Models   map[freshet.ModelName]string `json:"models,omitempty"` // versions, by number or alias; of others the last published
+	Canary   string                       `json:"canary,omitempty"` // "10%"; "0" serves everybody at once
+	Shadow   string                       `json:"shadow,omitempty"` // "10%" of the jobs are run beside first
+	Bake     string                       `json:"bake,omitempty"`   // how long it is a canary: "10m"
+	Accept   []string                     `json:"accept,omitempty"` // guardrails that are not looked at
+	Reason   string                       `json:"reason,omitempty"`
 }
 
 // Decision says who decides, and on which state.
@@ -80,7 +82,8 @@ type Release struct {
 	Share    float64                              `json:"share,omitempty"`
 	Manifest freshet.Release                      `json:"manifest"`
 	Versions map[freshet.ModelName]int            `json:"versions"`
-	Tables   map[freshet.TableName]freshet.Digest `json:"tables"` // of their files
+	Tables   map[freshet.TableName]freshet.Digest `json:"tables"`             // of their files
+	Embedder freshet.Digest                       `json:"embedder,omitempty"` // of the file of word vectors
 	Canary   float64                              `json:"canary"`
 	Shadow   float64                              `json:"shadow,omitempty"`
 	Bake     float64                              `json:"bake_seconds"`

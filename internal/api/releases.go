@@ -36,16 +36,17 @@ const (
 
 // deployRequest is the body of POST /v1/releases.
 type deployRequest struct {
-	Mode    string                               `json:"mode"`
-	Release freshet.ReleaseID                    `json:"release"`
-	Project string                               `json:"project"`
-	Tables  map[freshet.TableName]freshet.Digest `json:"tables"`
-	Models  map[freshet.ModelName]string         `json:"models"`
-	Canary  *string                              `json:"canary"`
-	Shadow  *string                              `json:"shadow"`
-	Bake    *string                              `json:"bake"`
-	Accept  []deployment.Guard                   `json:"accept"`
-	Reason  string                               `json:"reason"`
+	Mode     string                               `json:"mode"`
+	Release  freshet.ReleaseID                    `json:"release"`
+	Project  string                               `json:"project"`
+	Tables   map[freshet.TableName]freshet.Digest `json:"tables"`
+	Embedder freshet.Digest                       `json:"embedder"`
+	Models   map[freshet.ModelName]string         `json:"models"`
+	Canary   *string                              `json:"canary"`
+	Shadow   *string                              `json:"shadow"`
+	Bake     *string                              `json:"bake"`
+	Accept   []deployment.Guard                   `json:"accept"`
+	Reason   string                               `json:"reason"`
 }
 
 // postReleases plans or begins a deployment.
@@ -107,7 +108,7 @@ func (a *API) deploy(w *response, r *http.Request, req deployment.Request, reaso
 
 func (d *deployRequest) request() (deployment.Request, error) {
 	req := deployment.Request{
-		Release: d.Release, Project: d.Project, Tables: d.Tables, Models: d.Models, Canary: defaultCanary, Bake: defaultBake, Accept: d.Accept,
+		Release: d.Release, Project: d.Project, Tables: d.Tables, Embedder: d.Embedder, Models: d.Models, Canary: defaultCanary, Bake: defaultBake, Accept: d.Accept,
 	}
 	for _, s := range []struct {
 		name string
@@ -156,6 +157,7 @@ type shownRelease struct {
 	Manifest freshet.Release                      `json:"manifest"`
 	Versions map[freshet.ModelName]int            `json:"versions"`
 	Tables   map[freshet.TableName]freshet.Digest `json:"tables"`
+	Embedder freshet.Digest                       `json:"embedder,omitempty"`
 	Canary   float64                              `json:"canary"`
 	Shadow   float64                              `json:"shadow,omitempty"`
 	Bake     float64                              `json:"bake_seconds"`
@@ -175,7 +177,7 @@ type shownStep struct {
 
 func (a *API) shownRelease(r *deployment.Release) *shownRelease {
 	s := &shownRelease{
-		ID: r.ID(), State: r.State, Share: r.Share, Manifest: r.Order.Release, Versions: r.Versions, Tables: r.Tables,
+		ID: r.ID(), State: r.State, Share: r.Share, Manifest: r.Order.Release, Versions: r.Versions, Tables: r.Tables, Embedder: r.Embedder,
 		Canary: r.Canary, Shadow: r.Shadow, Bake: r.Bake, Accept: r.Accept,
 	}
 	for _, h := range r.History {

@@ -46,12 +46,14 @@ func (s State) Ended() bool { return s == Retired || s == Failed || s == Aborted
 type Order struct {
 	Release freshet.Release `json:"release"` // the manifest; Project and Models name blobs as well
 	// Tables are the digests of the tables' files, which are blobs. Release.Tables are those of their content.
-	Tables   map[freshet.TableName]freshet.Digest `json:"tables,omitempty"`
-	Versions map[freshet.ModelName]int            `json:"versions,omitempty"`
-	Shadow   float64                              `json:"shadow,omitempty"`       // share of the jobs that it runs beside; 0: none
-	Canary   float64                              `json:"canary,omitempty"`       // share of the users; 0: everybody at once
-	Bake     float64                              `json:"bake_seconds,omitempty"` // how long it is a canary
-	Accept   []Guard                              `json:"accept,omitempty"`       // what is not looked at
+	Tables map[freshet.TableName]freshet.Digest `json:"tables,omitempty"`
+	// Embedder is the digest of the word table that the project file names, which is a blob; "" if it names none.
+	Embedder freshet.Digest            `json:"embedder,omitempty"`
+	Versions map[freshet.ModelName]int `json:"versions,omitempty"`
+	Shadow   float64                   `json:"shadow,omitempty"`       // share of the jobs that it runs beside; 0: none
+	Canary   float64                   `json:"canary,omitempty"`       // share of the users; 0: everybody at once
+	Bake     float64                   `json:"bake_seconds,omitempty"` // how long it is a canary
+	Accept   []Guard                   `json:"accept,omitempty"`       // what is not looked at
 }
 
 // BakeTime is Bake as a duration.

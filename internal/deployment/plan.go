@@ -224,7 +224,7 @@ func (c *comparison) views() {
 		if both {
 			d.Change = "changed"
 			if len(d.Lines) == 0 {
-				d.Lines = []string{"by what it is made of: its events, entity or lateness"}
+				d.Lines = []string{"by what it is made of: its events, entity, lateness or embedder"}
 			}
 		}
 		if d.Fill {

@@ -12,6 +12,8 @@ type Request struct {
 	Release freshet.ReleaseID                    // an earlier one whose content goes live again; the rest is then left out
 	Project string                               // the project file's text
 	Tables  map[freshet.TableName]freshet.Digest // of files that are blobs already
+	// Embedder is the digest of the word table that the project file names, a blob already.
+	Embedder freshet.Digest
 	// Models says which versions: a number or an alias. Of others the version last published.
 	Models map[freshet.ModelName]string
 
@@ -45,8 +47,8 @@ func (r *Request) Check() error {
 	if r.Bake < 0 || r.Bake > MaxBake {
 		return freshet.FieldErrorf(freshet.InvalidArgument, "bake", "bake: %v; expected 0s to %v", r.Bake, MaxBake)
 	}
-	if r.Release != "" && (r.Project != "" || len(r.Tables) > 0 || len(r.Models) > 0) {
-		return freshet.FieldErrorf(freshet.InvalidArgument, "release", "release: what an earlier release was goes live as a whole: leave out project, tables and models")
+	if r.Release != "" && (r.Project != "" || len(r.Tables) > 0 || len(r.Models) > 0 || r.Embedder != "") {
+		return freshet.FieldErrorf(freshet.InvalidArgument, "release", "release: what an earlier release was goes live as a whole: leave out project, tables, embedder and models")
 	}
 	return CheckGuards(r.Accept)
 }

@@ -40,6 +40,7 @@ type Project struct {
 	Tables    []Table
 	Models    []Model
 	Pipelines []*Pipeline
+	Embedder  *Embedder // nil: the built-in one
 	Segment   Segment
 	Push      *Push
 }
@@ -66,7 +67,13 @@ func Load(path string) (*Project, error) {
 	if err != nil {
 		return nil, freshet.Errorf(freshet.Internal, "project file: %w", err)
 	}
-	return parse(file, text, filepath.Dir(file))
+	dir := filepath.Dir(file)
+	p, err := ParseWith(file, text, wordsBelow(dir))
+	if err != nil {
+		return nil, err
+	}
+	p.Dir = dir
+	return p, nil
 }
 
 func find(path string) (string, error) {
@@ -90,14 +97,15 @@ func find(path string) (string, error) {
 
 // Parse reads a project file that stands in memory; name is what errors call it. JSON is good too. Returns TooLarge or
 // Errors. There are no files beside it: an embedder of a file is an error.
-func Parse(name string, text []byte) (*Project, error) { return parse(name, text, "") }
+func Parse(name string, text []byte) (*Project, error) { return ParseWith(name, text, noWords) }
 
-func parse(name string, text []byte, dir string) (*Project, error) {
+// ParseWith is Parse for a project whose word table words opens.
+func ParseWith(name string, text []byte, words Words) (*Project, error) {
 	if len(text) > MaxBytes {
 		return nil, freshet.Errorf(freshet.TooLarge, "%s: a project file may have at most %d bytes", name, MaxBytes)
 	}
-	r := &reader{file: name, text: text, dir: dir, embedder: newBuiltin()}
-	p := &Project{Text: slices.Clone(text), Digest: digest(text), Dir: dir}
+	r := &reader{file: name, text: text, words: words, embedder: newBuiltin()}
+	p := &Project{Text: slices.Clone(text), Digest: digest(text)}
 	if root, ok := r.document(); ok {
 		r.project(p, root)
 	}

@@ -45,7 +45,7 @@ func (r *reader) project(p *Project, root *node) {
 	}
 	r.events(p, s.get("events"))
 	good := r.schema(p, s)
-	r.setEmbedder(s.get("embedder"))
+	r.setEmbedder(p, s.get("embedder"))
 	good = r.views(p, s.get("views"), good) && good
 	good = r.tables(p, s.get("tables")) && good
 	r.segment(p, s.get("segment"))

@@ -52,8 +52,8 @@ type reader struct {
 	file     string
 	text     []byte
 	embedder embed.Embedder
-	dir      string // of the file; "" if it stands in memory
-	root     *node  // the file as a map
+	words    Words
+	root     *node // the file as a map
 	issues   Errors
 }
 

@@ -76,6 +76,9 @@ func uses(state deployment.Releases, models registry.Models, keep int) (needed m
 		for _, name := range slices.Sorted(maps.Keys(r.Tables)) {
 			note(r.Tables[name], fmt.Sprintf("table %s of %s", name, r.ID()))
 		}
+		if r.Embedder != "" {
+			note(r.Embedder, fmt.Sprintf("word table of %s", r.ID()))
+		}
 		for _, d := range r.Order.Release.Models {
 			needed[d] = needed[d] || kept
 		}
@@ -87,6 +90,9 @@ func uses(state deployment.Releases, models registry.Models, keep int) (needed m
 func (p *Publisher) there(ctx context.Context, o deployment.Order) error {
 	digests := slices.Collect(maps.Values(o.Tables))
 	digests = append(digests, o.Release.Project)
+	if o.Embedder != "" {
+		digests = append(digests, o.Embedder)
+	}
 	for _, d := range slices.AppendSeq(digests, maps.Values(o.Release.Models)) {
 		if _, err := p.Registry.Stat(ctx, d); err != nil {
 			return freshet.Errorf(freshet.Unavailable, "an artifact was removed meanwhile; deploy again: %w", err)

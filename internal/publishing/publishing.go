@@ -89,11 +89,13 @@ type Publisher struct {
 	Deps
 	o        Options
 	follower *registry.Follower[deployment.Releases]
-	opener   *release.Opener           // shares tables between releases
-	trial    atomic.Pointer[trial]     // nil while no canary bakes
-	shadow   atomic.Pointer[shadowing] // nil while there is no shadow
-	progress atomic.Pointer[onItsWay]
-	rate     atomic.Uint64 // float64 bits: events a second of the last fill that was measured
+	opener   *release.Opener // shares tables between releases
+	// wordTables shares those of embedders.
+	wordTables project.WordTables
+	trial      atomic.Pointer[trial]     // nil while no canary bakes
+	shadow     atomic.Pointer[shadowing] // nil while there is no shadow
+	progress   atomic.Pointer[onItsWay]
+	rate       atomic.Uint64 // float64 bits: events a second of the last fill that was measured
 
 	mu     sync.Mutex // of decisions and what follows from them at once
 	opened map[freshet.ReleaseID]*release.Opened

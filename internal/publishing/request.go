@@ -2,6 +2,7 @@ package publishing
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"maps"
 	"math"
@@ -100,8 +101,10 @@ func (p *Publisher) order(ctx context.Context, req deployment.Request, state dep
 	o.Tables, o.Versions = map[freshet.TableName]freshet.Digest{}, map[freshet.ModelName]int{}
 	if base != nil {
 		maps.Copy(o.Tables, base.Tables)
+		o.Embedder = base.Embedder
 	}
 	maps.Copy(o.Tables, req.Tables)
+	o.Embedder = cmp.Or(req.Embedder, o.Embedder)
 	if req.Release != "" {
 		maps.Copy(o.Versions, base.Versions)
 		return text, o, nil
@@ -144,7 +147,7 @@ func version(m *registry.Model, name freshet.ModelName, asked string) (int, erro
 
 // open opens what an order says, from the registry.
 func (p *Publisher) open(ctx context.Context, text []byte, o deployment.Order) (*release.Opened, error) {
-	parsed, err := project.Parse(project.FileName, text)
+	parsed, err := project.ParseWith(project.FileName, text, p.words(ctx, o.Embedder))
 	if err != nil {
 		return nil, err
 	}
@@ -224,7 +227,10 @@ func used(order deployment.Order, opened *release.Opened) deployment.Order {
 	for _, m := range opened.Models() {
 		versions[m.Name] = m.Version
 	}
-	order.Tables, order.Versions = tables, versions
+	order.Tables, order.Versions, order.Embedder = tables, versions, ""
+	if e := opened.Project().Embedder; e != nil {
+		order.Embedder = e.Digest
+	}
 	return order
 }
 

@@ -54,12 +54,12 @@ func (p *Publisher) first(ctx context.Context, f *project.Project) (deployment.R
 	if err != nil {
 		return deployment.Releases{}, err
 	}
-	tables, err := p.keep(ctx, f, rel)
+	order, err := p.keep(ctx, f, rel)
 	if err != nil {
 		_ = rel.Close() // err says more
 		return deployment.Releases{}, err
 	}
-	if _, err := p.begin(ctx, rel, deployment.Order{Tables: tables}, by("the first release, from the project file")); err != nil {
+	if _, err := p.begin(ctx, rel, order, by("the first release, from the project file")); err != nil {
 		return deployment.Releases{}, err
 	}
 	state, _, err := p.Now(ctx)
@@ -68,31 +68,40 @@ func (p *Publisher) first(ctx context.Context, f *project.Project) (deployment.R
 
 // keep puts into the registry what a release has from a folder. It comes after the release was opened and warmed: what cannot serve
 // leaves nothing behind.
-func (p *Publisher) keep(ctx context.Context, f *project.Project, rel *release.Opened) (map[freshet.TableName]freshet.Digest, error) {
+func (p *Publisher) keep(ctx context.Context, f *project.Project, rel *release.Opened) (o deployment.Order, err error) {
 	if err := p.Models.Warm(ctx, rel); err != nil {
-		return nil, err
+		return o, err
 	}
 	for _, m := range f.Models {
 		if err := p.keepModel(ctx, f, rel, m); err != nil {
-			return nil, freshet.FieldErrorf("", "models."+string(m.Name), "model %s: %w", m.Name, err)
+			return o, freshet.FieldErrorf("", "models."+string(m.Name), "model %s: %w", m.Name, err)
 		}
 	}
-	tables := map[freshet.TableName]freshet.Digest{}
+	if e := f.Embedder; e != nil {
+		if o.Embedder, err = p.keepFile(ctx, f, e.File); err == nil && o.Embedder != e.Digest {
+			err = changed
+		}
+		if err != nil {
+			return o, freshet.FieldErrorf("", "embedder", "embedder: %w", err)
+		}
+	}
+	o.Tables = map[freshet.TableName]freshet.Digest{}
 	for _, t := range f.Tables {
 		if t.Push {
 			continue
 		}
-		digest, err := p.keepTable(ctx, f, t)
-		if err != nil {
-			return nil, freshet.FieldErrorf("", "tables."+string(t.Name), "table %s: %w", t.Name, err)
+		if o.Tables[t.Name], err = p.keepFile(ctx, f, t.File); err != nil {
+			return o, freshet.FieldErrorf("", "tables."+string(t.Name), "table %s: %w", t.Name, err)
 		}
-		tables[t.Name] = digest
 	}
-	return tables, nil
+	return o, nil
 }
 
-func (p *Publisher) keepTable(ctx context.Context, f *project.Project, t project.Table) (freshet.Digest, error) {
-	file, err := release.Folder(f).Table(ctx, t)
+// changed says that a file is not any more what was opened.
+var changed = freshet.Errorf(freshet.Conflict, "its files have changed while the server started; start again")
+
+func (p *Publisher) keepFile(ctx context.Context, f *project.Project, name string) (freshet.Digest, error) {
+	file, err := release.FolderFile(f, name)
 	if err != nil {
 		return "", err
 	}
@@ -116,7 +125,7 @@ func (p *Publisher) keepModel(ctx context.Context, f *project.Project, rel *rele
 		err = closed
 	}
 	if err == nil && v.Digest != opened.Digest {
-		err = freshet.Errorf(freshet.Conflict, "its files have changed while the server started; start again")
+		err = changed
 	}
 	opened.Version = v.Number
 	return err

@@ -42,14 +42,16 @@ func Folder(p *project.Project) Source { return folder{p} }
 
 type folder struct{ p *project.Project }
 
-func (f folder) Table(_ context.Context, t project.Table) (*File, error) {
-	// A project file may come from elsewhere: it reads below its own folder only.
-	root, err := os.OpenRoot(f.p.Dir)
+func (f folder) Table(_ context.Context, t project.Table) (*File, error) { return FolderFile(f.p, t.File) }
+
+// FolderFile opens a file that p names, below its own folder: a project file may come from elsewhere.
+func FolderFile(p *project.Project, name string) (*File, error) {
+	root, err := os.OpenRoot(p.Dir)
 	if err != nil {
 		return nil, freshet.Errorf(freshet.NotFound, "%w", err)
 	}
 	defer root.Close()
-	file, err := root.Open(t.File)
+	file, err := root.Open(filepath.FromSlash(name))
 	if err != nil {
 		return nil, freshet.Errorf(freshet.NotFound, "%w", err)
 	}
