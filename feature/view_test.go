@@ -3,7 +3,6 @@ package feature
 import (
 	"bytes"
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -121,39 +120,41 @@ func drawWindows(t *rapid.T) []string {
 	return []string{"lifetime"}
 }
 
-// drawRecord draws an event. Times lie near each other, or far, and often coincide with edges of tiles.
+// drawRecord draws an event and decodes it.
 func drawRecord(t *rapid.T, s *Schema, i int) *Record {
+	e := drawPlayed(t, i)
+	return e.record(t, s)
+}
+
+// drawPlayed draws an event. Times lie near each other, or far, and often coincide with edges of tiles.
+func drawPlayed(t *rapid.T, i int) played {
 	const start = 1_741_003_200_000
 	step := rapid.SampledFrom([]int64{1, 500, 1000, 30_000, 300_000, 3_600_000, 86_400_000}).Draw(t, "step")
-	at := start + step*rapid.Int64Range(-20, 20).Draw(t, "steps")
-	e := map[string]any{
-		"type": "play", "user_id": "u", "content_id": "c", "event_time": at,
-		"event_id": fmt.Sprintf("%c%d", 'a'+rapid.IntRange(0, 25).Draw(t, "letter"), i),
+	e := played{
+		Type: "play", User: "u", Content: "c", Time: start + step*rapid.Int64Range(-20, 20).Draw(t, "steps"),
+		ID: fmt.Sprintf("%c%d", 'a'+rapid.IntRange(0, 25).Draw(t, "letter"), i),
 	}
-	maybe := func(name string, value func() any) {
-		if rapid.IntRange(0, 4).Draw(t, name+" is there") > 0 {
-			e[name] = value()
-		}
+	e.Category = maybe(t, rapid.SampledFrom([]string{"a", "b", "", "é"}), "category")
+	e.Seconds = maybe(t, rapid.Map(summand(), func(x float64) float64 { return min(max(x, -maxFloat), maxFloat) }), "seconds")
+	e.Completed = maybe(t, rapid.Bool(), "completed")
+	e.Level = maybe(t, rapid.IntRange(-5, 5), "level")
+	e.At = maybe(t, rapid.Int64Range(0, 1<<41), "at")
+	if tags := maybe(t, rapid.SliceOfN(rapid.SampledFrom([]string{"x", "yy"}), 0, 2), "tags"); tags != nil {
+		e.Tags = *tags
 	}
-	maybe("category", func() any { return rapid.SampledFrom([]string{"a", "b", "", "é"}).Draw(t, "category") })
-	maybe("seconds", func() any {
-		x := summand().Draw(t, "seconds")
-		return min(max(x, -maxFloat), maxFloat)
-	})
-	maybe("completed", func() any { return rapid.Bool().Draw(t, "completed") })
-	maybe("level", func() any { return rapid.IntRange(-5, 5).Draw(t, "level") })
-	maybe("at", func() any { return rapid.IntRange(0, 1<<41).Draw(t, "at") })
-	maybe("tags", func() any { return rapid.SliceOfN(rapid.SampledFrom([]string{"x", "yy"}), 0, 2).Draw(t, "tags") })
-	maybe("v", func() any { return []float64{rapid.Float64Range(-1, 1).Draw(t, "v"), 0, 1} })
-	raw, err := json.Marshal(e)
-	if err != nil {
-		t.Fatal(err)
+	if x := maybe(t, rapid.Float64Range(-1, 1), "v"); x != nil {
+		e.V = []float64{*x, 0, 1}
 	}
-	r := s.NewRecord()
-	if err := s.Decode(raw, freshet.MaxTimestamp, r); err != nil {
-		t.Fatal(err)
+	return e
+}
+
+// maybe draws a value that most events have.
+func maybe[T any](t *rapid.T, from *rapid.Generator[T], name string) *T {
+	if rapid.IntRange(0, 4).Draw(t, name+" is there") == 0 {
+		return nil
 	}
-	return r
+	x := from.Draw(t, name)
+	return &x
 }
 
 func requireEqual(t *rapid.T, what string, v *View, got, want []expression.Value) {
