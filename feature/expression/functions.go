@@ -20,7 +20,7 @@ var scalars = map[string]function{
 	"min":      {"two or more numbers, or times", 2, MaxNodes, func(args []*Program) (*Program, bool) { return extremeOf(args, less) }},
 	"max":      {"two or more numbers, or times", 2, MaxNodes, func(args []*Program) (*Program, bool) { return extremeOf(args, greater) }},
 	"abs":      {"one number", 1, 1, func(args []*Program) (*Program, bool) { return numeric(args, args[0].typ.Int, math.Abs) }},
-	"log":      {"one number", 1, 1, func(args []*Program) (*Program, bool) { return numeric(args, false, math.Log) }},
+	"log":      {"one number", 1, 1, func(args []*Program) (*Program, bool) { return numeric(args, false, logarithm) }},
 	"sqrt":     {"one number", 1, 1, func(args []*Program) (*Program, bool) { return numeric(args, false, math.Sqrt) }},
 	"round":    {"one number", 1, 1, func(args []*Program) (*Program, bool) { return numeric(args, true, math.Round) }},
 	"clamp":    {"three numbers: value, least, largest", 3, 3, clamp},
