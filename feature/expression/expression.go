@@ -83,6 +83,18 @@ type Explainer interface {
 	Explain(name string) error
 }
 
+// Int64 is a whole number for clients that know integers of 64 bits only: the nearest there is, if it lies beyond (a product of counts may).
+func (v Value) Int64() int64 {
+	const beyond = 1 << 63 // to which a float64 above the largest integer comes next
+	switch {
+	case v.Num >= beyond:
+		return math.MaxInt64
+	case v.Num < -beyond:
+		return math.MinInt64
+	}
+	return int64(v.Num)
+}
+
 // Same says whether v and o are the same, bit for bit: zeros of two signs differ.
 func (v Value) Same(o Value) bool {
 	sameFloat := func(x, y float64) bool { return math.Float64bits(x) == math.Float64bits(y) }

@@ -1,6 +1,7 @@
 package expression_test
 
 import (
+	"math"
 	"testing"
 
 	"github.com/freshet-ml/freshet/feature/expression"
@@ -150,5 +151,17 @@ func BenchmarkCondition(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		p.Bool(slots)
+	}
+}
+
+func TestInt64(t *testing.T) {
+	t.Parallel()
+	for x, want := range map[float64]int64{
+		0: 0, -7: -7, 1 << 53: 1 << 53, 1 << 62: 1 << 62, 1<<63 - 1024: 1<<63 - 1024, 1 << 63: math.MaxInt64, 1e300: math.MaxInt64,
+		-1 << 63: math.MinInt64, -1<<63 - 2048: math.MinInt64, -1e300: math.MinInt64,
+	} {
+		if got := (expression.Value{Kind: expression.Number, Num: x}).Int64(); got != want {
+			t.Errorf("%v is %d, want %d", x, got, want)
+		}
 	}
 }

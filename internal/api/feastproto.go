@@ -220,7 +220,7 @@ func appendProtoValue(b []byte, v expression.Value, typ expression.Type) []byte 
 	switch v.Kind {
 	case expression.Number:
 		if typ.Int && v.Num == math.Trunc(v.Num) {
-			return appendProtoNumber(b, 4, uint64(int64(v.Num)))
+			return appendProtoNumber(b, 4, uint64(v.Int64()))
 		}
 		return appendProtoDouble(b, 5, v.Num)
 	case expression.Bool:

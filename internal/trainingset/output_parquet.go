@@ -160,7 +160,7 @@ func featureValue(v *expression.Value, t expression.Type) parquet.Value {
 	switch t.Kind {
 	case expression.Number:
 		if t.Int {
-			return parquet.Int64Value(int64(v.Num))
+			return parquet.Int64Value(v.Int64())
 		}
 		return parquet.DoubleValue(v.Num)
 	case expression.Bool:
