@@ -42,7 +42,9 @@ func Folder(p *project.Project) Source { return folder{p} }
 
 type folder struct{ p *project.Project }
 
-func (f folder) Table(_ context.Context, t project.Table) (*File, error) { return FolderFile(f.p, t.File) }
+func (f folder) Table(_ context.Context, t project.Table) (*File, error) {
+	return FolderFile(f.p, t.File)
+}
 
 // FolderFile opens a file that p names, below its own folder: a project file may come from elsewhere.
 func FolderFile(p *project.Project, name string) (*File, error) {
