@@ -62,17 +62,17 @@ func TestComputeAgreesWithTheContract(t *testing.T) {
 		features = append(features, FeatureSpec{freshet.FeatureName(c.name), c.expression})
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		windows := drawWindows(t)
+		drawn := events{windows: drawWindows(t)}
 		lateness := rapid.SampledFrom([]time.Duration{0, time.Second, time.Hour, 400 * 24 * time.Hour}).Draw(t, "lateness")
-		v, err := NewView(schema, ViewSpec{Name: "v", Entity: "user", From: []freshet.EventType{"play"}, Windows: windows, Features: features, Lateness: lateness})
+		v, err := NewView(schema, ViewSpec{Name: "v", Entity: "user", From: []freshet.EventType{"play"}, Windows: drawn.windows, Features: features, Lateness: lateness})
 		if err != nil {
 			t.Fatal(err)
 		}
 		var log []played
 		var history []HistoricEvent
 		largest := int64(0)
-		for i := range rapid.IntRange(1, 25).Draw(t, "events") {
-			e := drawPlayed(t, i)
+		for range rapid.IntRange(1, 25).Draw(t, "events") {
+			e := drawn.draw(t)
 			e.largest, e.ingest = largest, e.Time+rapid.SampledFrom([]int64{0, 1, 30_000, 7_200_000}).Draw(t, "delay")
 			largest = max(largest, e.Time)
 			r := e.record(t, schema)
@@ -81,12 +81,12 @@ func TestComputeAgreesWithTheContract(t *testing.T) {
 		}
 		s := v.NewScratch()
 		for range 4 {
-			at, known := drawMoment(t, log, windows), rapid.Bool().Draw(t, "known")
+			at, known := drawMoment(t, log, drawn.windows), rapid.Bool().Draw(t, "known")
 			got, err := v.Compute(s, history, freshet.Timestamp(at), known, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, window := range windows {
+			for _, window := range drawn.windows {
 				for i, want := range bruteValues(log, window, lateness.Milliseconds(), at, known) {
 					if c := &bruteCases[i]; !agrees(plain(got[i]), want, c.off) {
 						t.Fatalf("%s, %s at %s (known %t) is %v, want %v, of %v", window, c.expression, freshet.Timestamp(at), known, plain(got[i]), want, log)

@@ -53,8 +53,9 @@ func TestSweptRowsAgreeWithCompute(t *testing.T) {
 	var seen [Removed + 1]int
 	fromRow := 0
 	rapid.Check(t, func(t *rapid.T) {
+		drawn := events{windows: drawWindows(t)}
 		v, err := NewView(schema, ViewSpec{
-			Name: "v", Entity: "user", From: []freshet.EventType{"play"}, Windows: drawWindows(t), Features: basics,
+			Name: "v", Entity: "user", From: []freshet.EventType{"play"}, Windows: drawn.windows, Features: basics,
 			Lateness: rapid.SampledFrom([]time.Duration{0, time.Second, time.Hour, 400 * 24 * time.Hour}).Draw(t, "lateness"),
 		})
 		if err != nil {
@@ -68,7 +69,7 @@ func TestSweptRowsAgreeWithCompute(t *testing.T) {
 			return time.Duration(rapid.SampledFrom([]int64{0, 1, 999, 30_000, 600_000, 3_600_000, 86_400_000, 604_800_000}).Draw(t, what)) * time.Millisecond
 		}
 		for i := range rapid.IntRange(1, 30).Draw(t, "events") {
-			r := drawRecord(t, schema, i)
+			r := drawn.record(t, schema)
 			if now = max(now, r.EventTime); rapid.IntRange(0, 9).Draw(t, "another key moves on") == 0 {
 				now = now.Add(wait("by"))
 				largest = max(largest, now)

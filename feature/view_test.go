@@ -120,20 +120,26 @@ func drawWindows(t *rapid.T) []string {
 	return []string{"lifetime"}
 }
 
-// drawRecord draws an event and decodes it.
-func drawRecord(t *rapid.T, s *Schema, i int) *Record {
-	e := drawPlayed(t, i)
-	return e.record(t, s)
+// events draws events one after the other. Times lie near each other, or far; often they coincide with edges of tiles, or lie
+// just as far apart as a window of the view is long.
+type events struct {
+	windows []string
+	times   []int64
 }
 
-// drawPlayed draws an event. Times lie near each other, or far, and often coincide with edges of tiles.
-func drawPlayed(t *rapid.T, i int) played {
+func (d *events) draw(t *rapid.T) played {
 	const start = 1_741_003_200_000
 	step := rapid.SampledFrom([]int64{1, 500, 1000, 30_000, 300_000, 3_600_000, 86_400_000}).Draw(t, "step")
-	e := played{
-		Type: "play", User: "u", Content: "c", Time: start + step*rapid.Int64Range(-20, 20).Draw(t, "steps"),
-		ID: fmt.Sprintf("%c%d", 'a'+rapid.IntRange(0, 25).Draw(t, "letter"), i),
+	at := start + step*rapid.Int64Range(-20, 20).Draw(t, "steps")
+	if len(d.times) > 0 && rapid.IntRange(0, 2).Draw(t, "at a distance") == 0 {
+		length := windowLength(rapid.SampledFrom(d.windows).Draw(t, "window"))
+		at = rapid.SampledFrom(d.times).Draw(t, "from") + rapid.SampledFrom([]int64{1, 1, -1}).Draw(t, "direction")*length +
+			rapid.SampledFrom([]int64{0, 0, 1, -1}).Draw(t, "off by")
 	}
+	e := played{
+		Type: "play", User: "u", Content: "c", Time: at, ID: fmt.Sprintf("%c%d", 'a'+rapid.IntRange(0, 25).Draw(t, "letter"), len(d.times)),
+	}
+	d.times = append(d.times, at)
 	e.Category = maybe(t, rapid.SampledFrom([]string{"a", "b", "", "é"}), "category")
 	e.Seconds = maybe(t, rapid.Map(summand(), func(x float64) float64 { return min(max(x, -maxFloat), maxFloat) }), "seconds")
 	e.Completed = maybe(t, rapid.Bool(), "completed")
@@ -146,6 +152,12 @@ func drawPlayed(t *rapid.T, i int) played {
 		e.V = []float64{*x, 0, 1}
 	}
 	return e
+}
+
+// record draws an event and decodes it.
+func (d *events) record(t *rapid.T, s *Schema) *Record {
+	e := d.draw(t)
+	return e.record(t, s)
 }
 
 // maybe draws a value that most events have.
@@ -172,8 +184,9 @@ func TestRowsAgreeWithCompute(t *testing.T) {
 	schema := testSchema(t)
 	rapid.Check(t, func(t *rapid.T) {
 		where := rapid.SampledFrom([]string{"", "coalesce(level, 0) > -3"}).Draw(t, "where")
+		drawn := events{windows: drawWindows(t)}
 		v, err := NewView(schema, ViewSpec{
-			Name: "v", Entity: "user", From: []freshet.EventType{"play"}, Where: where, Windows: drawWindows(t), Features: everything, Embedder: letters{},
+			Name: "v", Entity: "user", From: []freshet.EventType{"play"}, Where: where, Windows: drawn.windows, Features: everything, Embedder: letters{},
 			Lateness: rapid.SampledFrom([]time.Duration{0, time.Second, time.Hour, 400 * 24 * time.Hour}).Draw(t, "lateness"),
 		})
 		if err != nil {
@@ -184,7 +197,7 @@ func TestRowsAgreeWithCompute(t *testing.T) {
 		var data []byte
 		var last, largest freshet.Timestamp
 		for i := range rapid.IntRange(1, 30).Draw(t, "events") {
-			r := drawRecord(t, schema, i)
+			r := drawn.record(t, schema)
 			if rapid.IntRange(0, 9).Draw(t, "another key moves on") == 0 {
 				largest = max(largest, r.EventTime.Add(time.Duration(rapid.IntRange(0, 7200).Draw(t, "by"))*time.Second))
 			}
@@ -224,16 +237,17 @@ func TestOrderLeavesNoTrace(t *testing.T) {
 	t.Parallel()
 	schema := testSchema(t)
 	rapid.Check(t, func(t *rapid.T) {
+		drawn := events{windows: drawWindows(t)}
 		v, err := NewView(schema, ViewSpec{
-			Name: "v", Entity: "user", From: []freshet.EventType{"play"}, Windows: drawWindows(t), Features: everything, Embedder: letters{},
+			Name: "v", Entity: "user", From: []freshet.EventType{"play"}, Windows: drawn.windows, Features: everything, Embedder: letters{},
 			Lateness: 400 * 24 * time.Hour,
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		var records []*Record
-		for i := range rapid.IntRange(1, 25).Draw(t, "events") {
-			records = append(records, drawRecord(t, schema, i))
+		for range rapid.IntRange(1, 25).Draw(t, "events") {
+			records = append(records, drawn.record(t, schema))
 		}
 		s := v.NewScratch()
 		rowOf := func(records []*Record) (data []byte) {
