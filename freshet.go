@@ -32,6 +32,8 @@ type (
 const (
 	MaxEventIDBytes = 128
 	MaxKeyBytes     = 256
+	// MaxTextBytes bounds a field of type string or strings, all texts of the list together: rows keep up to a thousand of them.
+	MaxTextBytes = 64 << 10
 )
 
 // Timestamp is a moment in whole milliseconds since 1970-01-01T00:00Z.

@@ -15,13 +15,14 @@ import (
 )
 
 // Decode reads one event as a client sent it, by every rule of the event contract: JSON without duplicate names, invalid
-// UTF-8 or trailing bytes; a known type; all its keys; fields of the right type; ids, keys, numbers and times within their
+// UTF-8 or trailing bytes; a known type; all its keys; fields of the right type; ids, keys, numbers, texts and times within their
 // limits. The event time is corrected by the skew of the client's clock (sent_time) and clamped to ingest. Unknown fields
 // are skipped, whatever their shape, down to 64 levels.
 //
 // Errors are InvalidArgument and name the field at fault. Without an id r.ID stays "": the caller gives one.
 func (s *Schema) Decode(raw []byte, ingest freshet.Timestamp, r *Record) error {
 	r.clear()
+	r.decoder.sent = true
 	known, err := r.decoder.split(raw)
 	if err != nil {
 		return err
@@ -49,6 +50,7 @@ func (s *Schema) Decode(raw []byte, ingest freshet.Timestamp, r *Record) error {
 // what can be made out of it, always the same. The texts of r are parts of the payload, which nobody may change any more.
 func (s *Schema) DecodeEvent(ev *freshet.Event, r *Record) error {
 	r.clear()
+	r.decoder.sent = false
 	t := s.types[ev.Type]
 	if t == nil {
 		return s.unknownType(string(ev.Type))
@@ -133,6 +135,7 @@ type decoder struct {
 	source  bytes.Buffer
 	members []member
 	scratch []byte
+	sent    bool // the event has just come: it is held to bounds that what is in the log already may be beyond
 }
 
 // member is one name of the event with the text of its value.

@@ -67,6 +67,10 @@ func TestDecode(t *testing.T) {
 			}},
 		"int with exponent": {raw: `{` + keys + `,"level":50e-1}`,
 			get: func(r *Record) string { return fmt.Sprint(r.slots[slotOf(t, s, "level")].Num) }, want: "5"},
+		"a text of 64 KiB": {raw: `{` + keys + `,"category":"` + strings.Repeat("é", freshet.MaxTextBytes/2) + `"}`,
+			get: func(r *Record) string { return fmt.Sprint(len(r.slots[slotOf(t, s, "category")].Str)) }, want: "65536"},
+		"a longer text":       {raw: `{` + keys + `,"category":"` + strings.Repeat("x", freshet.MaxTextBytes+1) + `"}`, field: "category"},
+		"texts of more bytes": {raw: `{` + keys + `,"tags":["` + strings.Repeat("x", freshet.MaxTextBytes) + `","x"]}`, field: "tags"},
 		"64 levels": {raw: `{` + keys + `,"x":` + strings.Repeat("[", 63) + strings.Repeat("]", 63) + `}`,
 			get: func(r *Record) string { return string(r.Type) }, want: "play"},
 		"65 levels":                   {raw: `{` + keys + `,"x":` + strings.Repeat("[", 64) + strings.Repeat("]", 64) + `}`, field: "x"},
@@ -258,4 +262,19 @@ func FuzzDecode(f *testing.F) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// What is in the log already is read, also beyond the bounds for what comes.
+func TestDecodeEventTakesLongTexts(t *testing.T) {
+	t.Parallel()
+	s := testSchema(t)
+	r := s.NewRecord()
+	text := strings.Repeat("x", freshet.MaxTextBytes+1)
+	ev := freshet.Event{ID: "e", Type: "play", Payload: []byte(`{"user_id":"u","content_id":"c","category":"` + text + `","tags":["` + text + `"]}`)}
+	if err := s.DecodeEvent(&ev, r); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.slots[slotOf(t, s, "category")].Str; got != text {
+		t.Errorf("the text has %d bytes", len(got))
+	}
 }

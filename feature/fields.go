@@ -1,6 +1,7 @@
 package feature
 
 import (
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -21,6 +22,9 @@ func readString(d *decoder, _ *field, value string, v *expression.Value) string 
 	s, err := d.unquote(value)
 	if err != nil {
 		return "a string"
+	}
+	if d.sent && len(s) > freshet.MaxTextBytes {
+		return fmt.Sprintf("a string of at most %d bytes", freshet.MaxTextBytes)
 	}
 	*v = expression.Value{Kind: expression.String, Str: s}
 	return ""
@@ -90,7 +94,7 @@ func readStrings(d *decoder, f *field, value string, v *expression.Value) string
 	if value[0] != '[' {
 		return want
 	}
-	list := []expression.Value{}
+	list, size := []expression.Value{}, 0
 	for c := (cursor{text: value, at: 1}); ; {
 		c.skip()
 		if c.peek() == ']' {
@@ -101,6 +105,9 @@ func readStrings(d *decoder, f *field, value string, v *expression.Value) string
 		var e expression.Value
 		if element == "" || readString(d, f, element, &e) != "" {
 			return want
+		}
+		if size += len(e.Str); d.sent && size > freshet.MaxTextBytes {
+			return fmt.Sprintf("%s of at most %d bytes together", want, freshet.MaxTextBytes)
 		}
 		list = append(list, e)
 	}

@@ -139,7 +139,11 @@ func (o *owner) past(ctx context.Context, from freshet.Offset) (through freshet.
 				return e.Offset - 1, nil
 			}
 		}
-		if err := o.follow(ctx, o.fill.of(e.Event.Type, e.Entity.Kind).feeds, e); err != nil {
+		feeds := o.fill.of(e.Event.Type, e.Entity.Kind).feeds
+		if o.full(feeds, e) {
+			return e.Offset - 1, nil
+		}
+		if err := o.follow(ctx, feeds, e); err != nil {
 			return 0, err
 		}
 	}

@@ -42,6 +42,7 @@ type owner struct {
 	decoded map[*release.Opened]*decoded
 	stored  []freshet.Row
 	rows    []freshet.Row  // changed by the batch, each once
+	held    int            // bytes of their data
 	index   map[rowKey]int // into rows
 	jobs    []freshet.Job
 	empty   []byte // row data of an entity whose row was removed
@@ -115,6 +116,10 @@ func (o *owner) batch(ctx context.Context, records []eventlog.Record) error {
 	o.begin()
 	now := freshet.TimestampOf(o.r.o.Now())
 	for i := range records {
+		if o.full(o.feedsOf(&records[i]), &records[i]) {
+			records = records[:i] // the rest is a batch of its own
+			break
+		}
 		if err := o.event(ctx, &records[i], now); err != nil {
 			return err
 		}
@@ -144,7 +149,7 @@ func (o *owner) lateness() time.Duration {
 
 // begin empties what a batch collects.
 func (o *owner) begin() {
-	o.rows, o.jobs = o.rows[:0], o.jobs[:0]
+	o.rows, o.jobs, o.held = o.rows[:0], o.jobs[:0], 0
 	clear(o.index)
 }
 
@@ -288,13 +293,31 @@ func (o *owner) current(stored freshet.Row) freshet.Row {
 }
 
 func (o *owner) change(row freshet.Row) {
+	o.held += len(row.Data)
 	k := rowKey{row.View, row.Key}
 	if i, ok := o.index[k]; ok {
+		o.held -= len(o.rows[i].Data)
 		o.rows[i] = row
 		return
 	}
 	o.index[k] = len(o.rows)
 	o.rows = append(o.rows, row)
+}
+
+// full tells whether an event would add rows to a batch that has as many bytes of them as may be: long rows are no reason to hold more in
+// memory. One that changes rows of the batch costs nothing.
+func (o *owner) full(feeds []feed, e *eventlog.Record) bool {
+	if o.held < o.r.o.CheckpointBytes {
+		return false
+	}
+	for i := range feeds {
+		for _, v := range feeds[i].ViewIDs {
+			if _, ok := o.index[rowKey{v, e.Entity.Key}]; ok {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func (o *owner) scratchOf(v *feature.View) *feature.Scratch {

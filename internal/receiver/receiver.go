@@ -32,7 +32,8 @@ type Options struct {
 	// CheckpointRows is the number of row changes after which a checkpoint is taken earlier: it bounds the rows that wait
 	// in memory. Defaults to 8,192.
 	CheckpointRows int
-	// CheckpointBytes is the same in bytes, each change counted with its key and bookkeeping: rows may be long. Defaults to 4 MiB.
+	// CheckpointBytes is the same in bytes, each change counted with its key and bookkeeping: rows may be long. It also ends a
+	// micro-batch. Defaults to 4 MiB.
 	CheckpointBytes int
 	// BatchEvents bounds a micro-batch when the receiver is behind; at the head a batch is what one group commit brought.
 	// Defaults to 512.

@@ -61,9 +61,11 @@ func (b *bench) deploy(text string) {
 	b.live.Store(rel)
 }
 
-func (b *bench) start() {
+func (b *bench) start() { b.startWith(Options{}) }
+
+func (b *bench) startWith(o Options) {
 	ctx, cancel := context.WithCancel(b.t.Context())
-	b.receiver = New(b.log, b.features, b.jobs, b.live, Options{})
+	b.receiver = New(b.log, b.features, b.jobs, b.live, o)
 	ended := make(chan error, 1)
 	go func() { ended <- b.receiver.Run(ctx) }()
 	b.stop = func() {
@@ -77,12 +79,23 @@ func (b *bench) start() {
 // play sends an event of user u and returns its place.
 func (b *bench) play(u string, seconds float64) freshet.Place {
 	b.t.Helper()
+	return b.send(u, fmt.Appendf(nil, `{"type":"play","user_id":%q,"seconds":%v}`, u, seconds))
+}
+
+// say sends an event of user u with a text.
+func (b *bench) say(u, text string) freshet.Place {
+	b.t.Helper()
+	return b.send(u, fmt.Appendf(nil, `{"type":"play","user_id":%q,"text":%q}`, u, text))
+}
+
+func (b *bench) send(u string, payload []byte) freshet.Place {
+	b.t.Helper()
 	b.ids++
 	now := freshet.TimestampOf(time.Now())
 	got, err := b.log.Append(b.t.Context(), []eventlog.Entry{{
 		Event: freshet.Event{
 			ID: freshet.EventID(fmt.Sprint("e", b.ids)), Type: "play", EventTime: now, IngestTime: now,
-			Payload: fmt.Appendf(nil, `{"type":"play","user_id":%q,"seconds":%v}`, u, seconds),
+			Payload: payload,
 		},
 		Entities: []freshet.Entity{{Kind: "user", Key: freshet.Key(u)}},
 	}})
