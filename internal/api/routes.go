@@ -207,7 +207,7 @@ func (a *API) checkTarget(r *http.Request) error {
 // that its user visits can reach it.
 func (a *API) checkOrigin(r *http.Request) error {
 	if err := a.origins.Check(r); err != nil && !a.allowed(r.Header.Get("Origin")) {
-		return freshet.FieldErrorf(freshet.PermissionDenied, "Origin", "a page of another site may not send this; call the API from a server, or from a page of the same origin")
+		return freshet.FieldErrorf(freshet.PermissionDenied, "Origin", "a page of another site may not send this; call the API from a server or from a page of the same origin; for a web app of yours start the server with --allow-origin")
 	}
 	return nil
 }
