@@ -9,10 +9,8 @@ import (
 	"github.com/parquet-go/parquet-go"
 
 	freshet "github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/internal/parquetfile"
 )
-
-// parquetMagic begins and ends every Parquet file.
-const parquetMagic = "PAR1"
 
 // ReadParquet reads a table from a Parquet file of size bytes. Key fields and columns are found by their names, other columns are
 // not read, whatever they hold. Beside the table it needs memory for a page of each column.
@@ -27,24 +25,21 @@ const parquetMagic = "PAR1"
 func ReadParquet(r io.ReaderAt, size int64, spec Spec) (t *Table, err error) {
 	defer func() {
 		if p := recover(); p != nil { // the library panics on some broken files
-			t, err = nil, brokenParquet(fmt.Errorf("%v", p))
+			t, err = nil, parquetfile.Broken(fmt.Errorf("%v", p))
 		}
 	}()
 	b, err := newBuilder(spec)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkFooter(r, size); err != nil {
-		return nil, err
-	}
-	f, err := parquet.OpenFile(r, size, parquet.SkipBloomFilters(true), parquet.SkipPageIndex(true))
+	f, err := parquetfile.Open(r, size)
 	if err != nil {
-		return nil, brokenParquet(err)
+		return nil, err
 	}
 	if f.NumRows() > MaxRows {
 		return nil, freshet.Errorf(freshet.TooLarge, "%d rows: a table has at most %d", f.NumRows(), MaxRows)
 	}
-	l := parquetLoader{builder: b, file: f, reader: r, size: size}
+	l := parquetLoader{builder: b, file: f}
 	if err := l.find(); err != nil {
 		return nil, err
 	}
@@ -56,17 +51,10 @@ func ReadParquet(r io.ReaderAt, size int64, spec Spec) (t *Table, err error) {
 	return l.finish(func(row int) string { return "row " + strconv.Itoa(row+1) })
 }
 
-// brokenParquet is the error for a file that cannot be read.
-func brokenParquet(err error) error {
-	return freshet.Errorf(freshet.InvalidArgument, "the Parquet file is broken: %w", err)
-}
-
 // parquetLoader fills a table from a Parquet file.
 type parquetLoader struct {
 	builder
-	file   *parquet.File
-	reader io.ReaderAt
-	size   int64
+	file   *parquetfile.File
 	keys   []*parquetColumn // of the key fields
 	values []*parquetColumn // of the columns
 }
@@ -122,7 +110,7 @@ func (l *parquetLoader) column(name, expected string, reader func(*parquet.Colum
 		return nil, freshet.FieldErrorf(freshet.InvalidArgument, name, "column %q holds values of type %s; expected %s: convert it, or declare the column with its type",
 			name, found.Type(), expected)
 	}
-	return &parquetColumn{name: name, leaf: found.Index(), read: read}, nil
+	return &parquetColumn{name: name, column: found, read: read}, nil
 }
 
 // group adds the rows of a row group.
@@ -135,11 +123,10 @@ func (l *parquetLoader) group(at int) error {
 		}
 	}()
 	for _, c := range all {
-		meta := &l.file.Metadata().RowGroups[at].Columns[c.leaf].MetaData
-		if err := checkPages(l.reader, l.size, meta); err != nil {
-			return freshet.FieldErrorf("", c.name, "column %q: %w", c.name, err)
+		if err := l.file.Check(at, c.column); err != nil {
+			return err
 		}
-		c.open(group.ColumnChunks()[c.leaf])
+		c.open(group.ColumnChunks()[c.column.Index()])
 	}
 	for range group.NumRows() {
 		if err := l.row(); err != nil {
@@ -148,7 +135,7 @@ func (l *parquetLoader) group(at int) error {
 	}
 	for _, c := range all {
 		if _, err := c.next(); !errors.Is(err, errNoValue) {
-			return freshet.FieldErrorf(freshet.InvalidArgument, c.name, "column %q: %w", c.name, brokenParquet(errors.New("it has more values than there are rows")))
+			return freshet.FieldErrorf(freshet.InvalidArgument, c.name, "column %q: %w", c.name, parquetfile.Broken(errors.New("it has more values than there are rows")))
 		}
 	}
 	return nil

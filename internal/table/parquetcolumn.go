@@ -7,6 +7,7 @@ import (
 	"github.com/parquet-go/parquet-go"
 
 	"github.com/freshet-ml/freshet/feature/expression"
+	"github.com/freshet-ml/freshet/internal/parquetfile"
 )
 
 // valuesAtOnce is how many values of a column are taken from its page together.
@@ -15,7 +16,7 @@ const valuesAtOnce = 256
 // parquetColumn reads one column of a row group, value by value, a page at a time.
 type parquetColumn struct {
 	name   string
-	leaf   int // its place among those of the file that hold values
+	column *parquet.Column
 	read   readValue
 	pages  parquet.Pages
 	page   parquet.Page // nil before the first
@@ -25,7 +26,7 @@ type parquetColumn struct {
 }
 
 // errNoValue is the error for a column that ends before its row group.
-var errNoValue = brokenParquet(errors.New("the column has fewer values than there are rows"))
+var errNoValue = parquetfile.Broken(errors.New("the column has fewer values than there are rows"))
 
 func (c *parquetColumn) open(chunk parquet.ColumnChunk) { c.pages = chunk.Pages() }
 
@@ -52,7 +53,7 @@ func (c *parquetColumn) fill() error {
 			return errNoValue
 		}
 		if err != nil {
-			return brokenParquet(err)
+			return parquetfile.Broken(err)
 		}
 		c.page, c.values = page, page.Values()
 	}
@@ -64,8 +65,11 @@ func (c *parquetColumn) fill() error {
 		}
 		return nil
 	}
+	if err == nil && n == 0 {
+		err = io.ErrNoProgress
+	}
 	if err != nil {
-		return brokenParquet(err)
+		return parquetfile.Broken(err)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	freshet "github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/feature/expression"
+	"github.com/freshet-ml/freshet/internal/parquetfile"
 )
 
 // MaxRows is how many rows a table may have.
@@ -40,9 +41,9 @@ type Spec struct {
 // Read reads a table from a file of size bytes. What begins like a Parquet file is one (ReadParquet), anything else is CSV (ReadCSV).
 // The same rows give the same table, with the same digest, in both.
 func Read(r io.ReaderAt, size int64, spec Spec) (*Table, error) {
-	begin := make([]byte, len(parquetMagic))
+	begin := make([]byte, len(parquetfile.Magic))
 	// A failing reader fails again below.
-	if n, _ := r.ReadAt(begin, 0); string(begin[:n]) == parquetMagic {
+	if n, _ := r.ReadAt(begin, 0); string(begin[:n]) == parquetfile.Magic {
 		return ReadParquet(r, size, spec)
 	}
 	return ReadCSV(io.NewSectionReader(r, 0, size), spec)

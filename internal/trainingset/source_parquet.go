@@ -12,13 +12,15 @@ import (
 	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/internal/parquetfile"
 )
 
 // parquetSource reads a Parquet file of flat columns.
 type parquetSource struct {
 	path    string
 	f       *os.File
-	groups  []parquet.RowGroup
+	file    *parquetfile.File
+	next    int          // row group
 	rows    parquet.Rows // of the group at hand; nil: none
 	buffer  []parquet.Row
 	read    []parquet.Row // of buffer, not yet given
@@ -48,11 +50,11 @@ func openParquet(path string) (s source, err error) {
 	if err != nil {
 		return nil, sourceError(path, err)
 	}
-	p, err := parquet.OpenFile(f, info.Size(), parquet.SkipBloomFilters(true))
+	p, err := parquetfile.Open(f, info.Size())
 	if err != nil {
 		return nil, sourceError(path, err)
 	}
-	source := &parquetSource{path: path, f: f, groups: p.RowGroups(), buffer: make([]parquet.Row, parquetRows)}
+	source := &parquetSource{path: path, f: f, file: p, buffer: make([]parquet.Row, parquetRows)}
 	for _, c := range p.Root().Columns() {
 		kind, unit, ok := kindOf(c)
 		if !ok {
@@ -124,13 +126,21 @@ func (s *parquetSource) Next() (cells []cell, err error) {
 // fill reads the next rows.
 func (s *parquetSource) fill() error {
 	if s.rows == nil {
-		if len(s.groups) == 0 {
+		groups := s.file.RowGroups()
+		if s.next == len(groups) {
 			return io.EOF
 		}
-		s.rows, s.groups = s.groups[0].Rows(), s.groups[1:]
+		if err := s.file.Check(s.next, s.file.Root().Columns()...); err != nil {
+			return sourceError(s.path, err)
+		}
+		s.rows = groups[s.next].Rows()
+		s.next++
 	}
 	n, err := s.rows.ReadRows(s.buffer)
 	s.read = s.buffer[:n]
+	if err == nil && n == 0 {
+		err = io.ErrNoProgress
+	}
 	if errors.Is(err, io.EOF) {
 		err = s.rows.Close()
 		s.rows = nil

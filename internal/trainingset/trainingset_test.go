@@ -1,6 +1,7 @@
 package trainingset
 
 import (
+	"bytes"
 	"encoding/csv"
 	"fmt"
 	"math/rand/v2"
@@ -19,6 +20,7 @@ import (
 	"github.com/freshet-ml/freshet/eventlog/memlog"
 	"github.com/freshet-ml/freshet/feature"
 	"github.com/freshet-ml/freshet/feature/expression"
+	"github.com/freshet-ml/freshet/internal/parquetfile/parquetfiletest"
 	"github.com/freshet-ml/freshet/internal/project"
 	"github.com/freshet-ml/freshet/internal/release"
 )
@@ -376,6 +378,31 @@ func flat(t *testing.T, dir, from string) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// TestParquetLie: entities in a file that says to have more values than it has cost no more than it has. Not parallel: it counts
+// allocations.
+func TestParquetLie(t *testing.T) {
+	type row struct {
+		User string `parquet:"user_id"`
+	}
+	var b bytes.Buffer
+	if err := parquet.Write(&b, []row{{"u1"}}); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "lie.parquet")
+	if err := os.WriteFile(path, parquetfiletest.Lie(t, b.Bytes()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := openParquet(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	took := parquetfiletest.Allocated(func() { _, err = s.Next() })
+	if freshet.CodeOf(err) != freshet.InvalidArgument || !strings.Contains(err.Error(), `column "user_id"`) || took > 32<<20 {
+		t.Errorf("%v, and %d MiB: expected that column user_id is broken, and no memory", err, took>>20)
+	}
 }
 
 func TestMoments(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"github.com/parquet-go/parquet-go"
 
 	freshet "github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/internal/parquetfile/parquetfiletest"
 	"github.com/freshet-ml/freshet/modelruntime"
 	"github.com/freshet-ml/freshet/modelruntime/itemmodel"
 	"github.com/freshet-ml/freshet/modelruntime/modelruntimetest"
@@ -122,6 +123,16 @@ func TestRefusals(t *testing.T) {
 		if freshet.CodeOf(err) != test.code || !strings.Contains(fmt.Sprint(err), test.words) {
 			t.Errorf("%.40q: %v, expected %s with %q", test.file, err, test.code, test.words)
 		}
+	}
+}
+
+// TestLie: a table that says to have more values than it has costs no more than it has. Not parallel: it counts allocations.
+func TestLie(t *testing.T) {
+	lie := parquetfiletest.Lie(t, parquetFile(t, line{"a", "b", 2}))
+	var err error
+	took := parquetfiletest.Allocated(func() { _, err = open(lie) })
+	if freshet.CodeOf(err) != freshet.InvalidArgument || !strings.Contains(fmt.Sprint(err), `column "item"`) || took > 32<<20 {
+		t.Errorf("%v, and %d MiB: expected that column item is broken, and no memory", err, took>>20)
 	}
 }
 

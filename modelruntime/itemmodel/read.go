@@ -12,6 +12,7 @@ import (
 	"github.com/parquet-go/parquet-go"
 
 	freshet "github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/internal/parquetfile"
 )
 
 // readCSV reads RFC 4180 with a header line of the three columns in any order.
@@ -65,12 +66,12 @@ const rowsAtOnce = 256
 func readParquet(file []byte, b *builder) (err error) {
 	defer func() {
 		if p := recover(); p != nil { // the library panics on some broken files
-			err = freshet.Errorf(freshet.InvalidArgument, "the Parquet file is broken: %v", p)
+			err = parquetfile.Broken(fmt.Errorf("%v", p))
 		}
 	}()
-	f, err := parquet.OpenFile(bytes.NewReader(file), int64(len(file)), parquet.SkipBloomFilters(true))
+	f, err := parquetfile.Open(bytes.NewReader(file), int64(len(file)))
 	if err != nil {
-		return freshet.Errorf(freshet.InvalidArgument, "the Parquet file is broken: %w", err)
+		return err
 	}
 	at, err := parquetColumns(f.Root().Columns())
 	if err != nil {
@@ -80,7 +81,10 @@ func readParquet(file []byte, b *builder) (err error) {
 		return freshet.Errorf(freshet.TooLarge, "%d pairs: at most %d are read", f.NumRows(), maxPairs)
 	}
 	line := 0
-	for _, group := range f.RowGroups() {
+	for i, group := range f.RowGroups() {
+		if err := f.Check(i, f.Root().Columns()...); err != nil {
+			return err
+		}
 		if err := addGroup(b, group, at, &line); err != nil {
 			return err
 		}
@@ -103,8 +107,11 @@ func addGroup(b *builder, group parquet.RowGroup, at [3]int, line *int) error {
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
+		if err == nil && n == 0 {
+			err = io.ErrNoProgress
+		}
 		if err != nil {
-			return freshet.Errorf(freshet.InvalidArgument, "the Parquet file is broken: %w", err)
+			return parquetfile.Broken(err)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package table
+package parquetfile
 
 import (
 	"encoding/binary"
@@ -8,12 +8,12 @@ import (
 
 // skimmer reads over values of Thrift's compact protocol, and sees that all that they say to have is there.
 type skimmer struct {
-	data     []byte
-	at       int
-	elements int // that lists and maps may still have
+	data   []byte
+	at     int
+	memory int // bytes that elements of lists and maps may still take
 }
 
-const maxDepth = 32 // of structures in structures
+const maxNested = 32 // structures in structures
 
 // Types of Thrift's compact protocol.
 const (
@@ -34,7 +34,7 @@ const (
 var errThrift = errors.New("its description of itself makes no sense")
 
 func (s *skimmer) structure(depth int) error {
-	if depth > maxDepth {
+	if depth > maxNested {
 		return errThrift
 	}
 	for {
@@ -108,12 +108,24 @@ func (s *skimmer) table(depth int) error {
 	return s.repeat(n, depth, kinds>>4, kinds&0xF)
 }
 
+// elementBytes is about how many bytes an element of a list at a depth takes in memory, where it may be a byte in the file: columns and
+// row groups, columns of row groups, and what little they have in lists.
+func elementBytes(depth int) int {
+	switch {
+	case depth == 0:
+		return 256
+	case depth <= 2:
+		return 800
+	}
+	return 48
+}
+
 // repeat skims n times values of the kinds.
 func (s *skimmer) repeat(n uint64, depth int, kinds ...byte) error {
-	if depth > maxDepth || n > uint64(s.elements) {
+	if depth > maxNested || n > uint64(s.memory/elementBytes(depth)) {
 		return errThrift
 	}
-	s.elements -= int(n)
+	s.memory -= int(n) * elementBytes(depth)
 	for range n {
 		for _, kind := range kinds {
 			if err := s.value(kind, depth+1); err != nil {
