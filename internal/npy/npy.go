@@ -39,16 +39,36 @@ func Parse(file []byte) (Array, error) {
 	if err != nil {
 		return Array{}, err
 	}
+	a, err := describe(header, int64(len(data)))
+	a.data = data
+	return a, err
+}
+
+// HeadBytes is how much of a file Check has to see.
+const HeadBytes = maxHeaderBytes + 12
+
+// Check is Parse for who has only the beginning of a file of size bytes: HeadBytes of it, or all if it is shorter.
+func Check(head []byte, size int64) error {
+	header, data, err := split(head)
+	if err != nil {
+		return err
+	}
+	_, err = describe(header, size-int64(len(head)-len(data)))
+	return err
+}
+
+// describe is the array of a header that so many bytes follow, without its elements.
+func describe(header []byte, follow int64) (Array, error) {
 	h, err := parseHeader(header)
 	if err != nil {
 		return Array{}, err
 	}
-	a := Array{Shape: h.shape, Type: h.descr, fortran: h.fortran, data: data}
+	a := Array{Shape: h.shape, Type: h.descr, fortran: h.fortran}
 	if err := a.setType(h.descr); err != nil {
 		return Array{}, err
 	}
-	if count, ok := a.count(); !ok || count*a.size != len(data) {
-		return Array{}, invalid("its header says shape %v of %d bytes each, and %d bytes follow", a.Shape, a.size, len(data))
+	if count, ok := a.count(follow); !ok || count*int64(a.size) != follow {
+		return Array{}, invalid("its header says shape %v of %d bytes each, and %d bytes follow", a.Shape, a.size, follow)
 	}
 	return a, nil
 }
@@ -120,19 +140,19 @@ func (a *Array) setType(descr string) error {
 	return nil
 }
 
-// count is the number of elements. False if it is beyond what the data could hold.
-func (a *Array) count() (int, bool) {
+// count is the number of elements. False if it is beyond what so many bytes could hold.
+func (a *Array) count(bytes int64) (int64, bool) {
 	for _, n := range a.Shape {
 		if n == 0 {
 			return 0, true
 		}
 	}
-	count, most := 1, len(a.data)/a.size
+	count, most := int64(1), bytes/int64(a.size)
 	for _, n := range a.Shape {
-		if n > most/count {
+		if int64(n) > most/count {
 			return 0, false
 		}
-		count *= n
+		count *= int64(n)
 	}
 	return count, count <= most
 }

@@ -72,7 +72,8 @@ func allocated() uint64 {
 	return m.TotalAlloc
 }
 
-// openAndAsk opens a file and predicts an ordinary row and one in which all is missing.
+// openAndAsk opens a file and predicts an ordinary row and one in which all is missing that may be: refusing another one is no fault of
+// the file.
 func openAndAsk(path string, runtimes []modelruntime.Runtime) error {
 	m, err := modelruntime.OpenPath(path, runtimes)
 	if err != nil {
@@ -83,7 +84,9 @@ func openAndAsk(path string, runtimes []modelruntime.Runtime) error {
 	inputs, outputs := make([]float64, len(s.Inputs)), make([]float64, len(s.Outputs))
 	for _, fill := range []float64{0.5, math.NaN()} {
 		for i := range inputs {
-			inputs[i] = fill
+			if inputs[i] = fill; s.Inputs[i].Required {
+				inputs[i] = 0.5
+			}
 		}
 		if err := m.Predict(context.Background(), inputs, outputs); err != nil {
 			return err

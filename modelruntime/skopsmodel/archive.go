@@ -40,14 +40,22 @@ func openArchive(file []byte) (*archive, error) {
 	return a, nil
 }
 
-// read unpacks an entry, no further than it says and the limit allows.
-func (a *archive) read(name string) ([]byte, error) {
+func (a *archive) entry(name string) (*zip.File, error) {
 	f := a.entries[name]
 	if f == nil {
 		return nil, invalid("the zip has no entry %.60q", name)
 	}
 	if f.Flags&1 != 0 {
 		return nil, freshet.Errorf(freshet.Unsupported, "the entry %.60q is encrypted", name)
+	}
+	return f, nil
+}
+
+// read unpacks an entry, no further than it says and the limit allows.
+func (a *archive) read(name string) ([]byte, error) {
+	f, err := a.entry(name)
+	if err != nil {
+		return nil, err
 	}
 	if f.UncompressedSize64 > uint64(a.left) {
 		return nil, freshet.Errorf(freshet.TooLarge, "the zip unpacks to more than %d bytes", maxUnpacked)
@@ -79,6 +87,41 @@ func (a *archive) array(name string) (npy.Array, error) {
 		return npy.Array{}, freshet.Errorf("", "%.60s: %w", name, err)
 	}
 	return array, nil
+}
+
+// checkArrays checks that the arrays a schema names are there and what they say to be, also those that no answer depends on: a file
+// that scikit-learn could not load is no model. Of each only the header is unpacked: some are large, and not needed.
+func (a *archive) checkArrays(schema []byte) error {
+	names, err := arrayNames(schema)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := a.checkArray(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *archive) checkArray(name string) error {
+	f, err := a.entry(name)
+	if err != nil {
+		return err
+	}
+	r, err := f.Open()
+	if err != nil {
+		return invalid("the entry %.60q: %w", name, err)
+	}
+	defer r.Close()
+	head := make([]byte, min(f.UncompressedSize64, npy.HeadBytes))
+	if _, err := io.ReadFull(r, head); err != nil {
+		return invalid("the entry %.60q: %w", name, err)
+	}
+	if err := npy.Check(head, int64(f.UncompressedSize64)); err != nil {
+		return freshet.Errorf("", "%.60s: %w", name, err)
+	}
+	return nil
 }
 
 func invalid(format string, args ...any) error {

@@ -33,7 +33,14 @@ func parse(file []byte) (modelruntime.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	return build(steps)
+	m, err := build(steps)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.checkArrays(text); err != nil {
+		return nil, err
+	}
+	return m, nil
 }
 
 // steps are the objects of a pipeline, or the one object that there is.

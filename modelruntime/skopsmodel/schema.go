@@ -1,8 +1,12 @@
 package skopsmodel
 
 import (
+	"bytes"
+	"errors"
+	"io"
 	"math"
 	"strconv"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -28,6 +32,29 @@ func parseNode(text []byte) (node, error) {
 		return n, invalid("%s: it is no JSON of skops: %.200s", schemaName, err.Error())
 	}
 	return n, nil
+}
+
+// arrayNames are the files of arrays that a schema names anywhere.
+func arrayNames(schema []byte) ([]string, error) {
+	var names []string
+	d := jsontext.NewDecoder(bytes.NewReader(schema))
+	for {
+		t, err := d.ReadToken()
+		if errors.Is(err, io.EOF) {
+			return names, nil
+		}
+		if err != nil {
+			return nil, invalid("%s: it is no JSON of skops: %.200s", schemaName, err.Error())
+		}
+		kind, length := d.StackIndex(d.StackDepth())
+		key := kind == '{' && length%2 == 1
+		if !key || t.String() != "file" || d.PeekKind() != '"' {
+			continue
+		}
+		if t, err = d.ReadToken(); err == nil && strings.HasSuffix(t.String(), ".npy") {
+			names = append(names, t.String())
+		}
+	}
 }
 
 func (n node) name() string { return n.Module + "." + n.Class }
