@@ -251,9 +251,12 @@ func (g *goldenRows) run(ctx context.Context, m modelruntime.Model) error {
 		if a == w.value || math.IsNaN(a) && math.IsNaN(w.value) || math.Abs(a-w.value) <= g.tolerance*max(1, math.Abs(w.value)) {
 			continue
 		}
-		return freshet.FieldErrorf(freshet.Unprocessable, "outputs",
-			"row %d: the model answers %v where %v is expected, more than the tolerance of %v away: the file is not the model that was evaluated, or it is read wrongly",
-			w.row, a, w.value, g.tolerance)
+		why := "the file is not the model that was evaluated, or it is read wrongly"
+		if a > 0 && a < 1 && w.value == math.Trunc(w.value) {
+			why = "expected are, " + ofClassifier + "; if it is none, " + why
+		}
+		return freshet.FieldErrorf(freshet.Unprocessable, "outputs", "row %d: the model answers %v where %v is expected, more than the tolerance of %v away: %s",
+			w.row, a, w.value, g.tolerance, why)
 	}
 	return nil
 }

@@ -52,6 +52,9 @@ func (g *goldenRows) expect(outputs any, names []string) error {
 	return freshet.FieldErrorf(freshet.InvalidArgument, "outputs", "expected a list with the answers to each row")
 }
 
+// ofClassifier is what people mistake who write down what predict gives.
+const ofClassifier = "of a classifier its scores, as predict_proba gives them, and not the label"
+
 func (g *goldenRows) expectRow(row int, answer any, names []string) error {
 	if named, ok := answer.(map[string]any); ok {
 		return g.expectNamed(row, named, names)
@@ -62,7 +65,11 @@ func (g *goldenRows) expectRow(row int, answer any, names []string) error {
 	}
 	list = flat(nil, list)
 	if len(list) != len(names) {
-		return freshet.FieldErrorf(freshet.InvalidArgument, "outputs", "row %d has %d outputs; the model gives %d", row, len(list), len(names))
+		what := ""
+		if len(list) == 1 {
+			what = ": " + ofClassifier
+		}
+		return freshet.FieldErrorf(freshet.InvalidArgument, "outputs", "row %d has %d outputs; the model gives %d%s", row, len(list), len(names), what)
 	}
 	for i, cell := range list {
 		if err := g.expectOne(row, i, cell); err != nil {
@@ -99,7 +106,7 @@ func (g *goldenRows) expectOne(row, output int, cell any) error {
 	v, ok := numberOf(cell)
 	if text, isText := cell.(string); isText && !ok {
 		return freshet.FieldErrorf(freshet.InvalidArgument, "outputs",
-			"row %d holds the text %q; expected numbers: of a classifier its scores, as predict_proba gives them, and not the label", row, text[:min(len(text), 64)])
+			"row %d holds the text %q; expected numbers: %s", row, text[:min(len(text), 64)], ofClassifier)
 	}
 	if !ok {
 		return freshet.FieldErrorf(freshet.InvalidArgument, "outputs", "row %d holds no number", row)

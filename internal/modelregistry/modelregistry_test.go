@@ -144,6 +144,8 @@ func TestGolden(t *testing.T) {
 		{"too few columns", "golden.json", `{"columns":["a"],"inputs":[[1]]}`, freshet.InvalidArgument, `no value for column "b"`},
 		{"text", "golden.json", `{"inputs":[["x",1]]}`, freshet.InvalidArgument, "holds no number"},
 		{"label", "golden.json", `{"inputs":[[1,1]],"outputs":["yes"]}`, freshet.InvalidArgument, "not the label"},
+		{"label for a score", "golden.json", `{"inputs":[[1,-0.04]],"outputs":[1]}`, freshet.Unprocessable, "not the label; if it is none, the file"},
+		{"label for scores", "golden.json", `{"inputs":[[1,1]],"outputs":[[]]}`, freshet.InvalidArgument, "0 outputs; the model gives 1"},
 		{"other column", "golden.json", `{"columns":["a","c"],"inputs":[[1,10]]}`, freshet.InvalidArgument, `"c"`},
 		{"column twice", "golden.json", `{"columns":["a","a"],"inputs":[[1,10]]}`, freshet.InvalidArgument, `"a"`},
 		{"short row", "golden.json", `{"inputs":[[1]]}`, freshet.InvalidArgument, "row 0: it has no value for column"},
