@@ -1,6 +1,7 @@
 package treemodel
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 
@@ -17,6 +18,8 @@ type document struct {
 	parameters map[string]string // learner_model_param
 	objective  string
 	alphas     string // quantile_alpha of reg:quantileerror
+
+	objectiveKey string // one of the objective that is not known; "" if there is none
 
 	booster    string // gbtree, dart, gblinear
 	trees      []xgbTree
@@ -92,7 +95,9 @@ func (d *document) readLearner(s source) error {
 		case "feature_types": // which features are categorical, say the splits
 			err = s.skip()
 		case "learner_model_param":
-			d.parameters, err = readTexts(s)
+			if d.parameters, err = readTexts(s); err == nil {
+				err = onlyKeys(key, d.parameters, modelParameters)
+			}
 		case "objective":
 			err = d.readObjective(s)
 		case "gradient_booster":
@@ -102,6 +107,23 @@ func (d *document) readLearner(s source) error {
 		}
 		return err
 	})
+}
+
+// modelParameters and treeParameters are all that XGBoost writes.
+var (
+	modelParameters = []string{"base_score", "boost_from_average", "num_class", "num_feature", "num_target"}
+	treeParameters  = []string{"num_deleted", "num_feature", "num_nodes", "size_leaf_vector", "num_roots", "max_depth"} // the last two before version 1
+	trained         = []string{"reg_loss_param", "softmax_multiclass_param", "poisson_regression_param", "tweedie_regression_param", "pseudo_huber_param",
+		"lambda_rank_param", "lambdarank_param", "ti+", "tj-"} // of objectives: they say how to train
+)
+
+func onlyKeys(place string, texts map[string]string, known []string) error {
+	for _, key := range slices.Sorted(maps.Keys(texts)) {
+		if !slices.Contains(known, key) {
+			return unknownKey(place, key)
+		}
+	}
+	return nil
 }
 
 // readTexts reads an object whose values are texts.
@@ -134,7 +156,10 @@ func (d *document) readObjective(s source) error {
 			p, err = readTexts(s)
 			d.alphas = p["quantile_alpha"]
 		default:
-			err = s.skip()
+			// Of an objective that is not known the name says more than its parameters.
+			if err = s.skip(); err == nil && !slices.Contains(trained, key) && d.objectiveKey == "" {
+				d.objectiveKey = key
+			}
 		}
 		return err
 	})
@@ -259,7 +284,9 @@ func (t *xgbTree) read(s source) error {
 		case "categories_sizes":
 			t.sizes, err = s.ints()
 		case "tree_param":
-			t.parameters, err = readTexts(s)
+			if t.parameters, err = readTexts(s); err == nil {
+				err = onlyKeys(key, t.parameters, treeParameters)
+			}
 		case "leaf_weights": // size_leaf_vector decides
 			err = s.skip()
 		case "id", "parents", "base_weights", "loss_changes", "sum_hessian": // they only inform

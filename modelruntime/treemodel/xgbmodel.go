@@ -24,6 +24,9 @@ func (d *document) model(class string) (modelruntime.Model, error) {
 	if err != nil {
 		return nil, at("learner", err)
 	}
+	if d.objectiveKey != "" {
+		return nil, at("learner", unknownKey("objective", d.objectiveKey))
+	}
 	groups, err := d.groups()
 	if err != nil {
 		return nil, at("learner: learner_model_param", err)
@@ -35,6 +38,9 @@ func (d *document) model(class string) (modelruntime.Model, error) {
 	case "gbtree", "dart", "gblinear":
 	default:
 		return nil, freshet.Errorf(freshet.Unsupported, "gradient_booster: booster %.40q is not known: gbtree, dart and gblinear are read", d.booster)
+	}
+	if d.booster != "dart" && d.weightDrop != nil || d.booster != "gblinear" && d.weights != nil {
+		return nil, invalid("gradient_booster: booster %s with the weights of another", d.booster)
 	}
 	if most, what := d.sums(len(signature.Inputs)); groups > most {
 		return nil, invalid("learner_model_param: num_class or num_target says %d sums for each row, and %s are there for %d", groups, what, most)
