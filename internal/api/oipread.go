@@ -178,7 +178,7 @@ func (q *inferRequest) readInput() error {
 		return err
 	}
 	q.inputs = append(q.inputs, t)
-	return t.check()
+	return t.check(q.values[t.from:t.to])
 }
 
 func (q *inferRequest) readOutput() error {
@@ -287,8 +287,9 @@ func (s *dataShape) closed(depth, count int) {
 	s.ragged = s.ragged || s.depth != depth || s.inner != count
 }
 
-// check refuses a tensor that is not what it says, before anything is made of it.
-func (t *inferTensor) check() error {
+// check refuses a tensor that is not what it says, before anything is made of it. values are those of its data, and made what its
+// datatype holds.
+func (t *inferTensor) check(values []float64) error {
 	if len(t.name) == 0 {
 		return invalid("inputs.name", "missing")
 	}
@@ -318,12 +319,12 @@ func (t *inferTensor) check() error {
 		}
 		return nil
 	}
-	return t.checkData(count)
+	return t.checkData(count, values)
 }
 
-func (t *inferTensor) checkData(count int64) error {
+func (t *inferTensor) checkData(count int64, values []float64) error {
 	s := &t.data
-	got := int64(t.to - t.from)
+	got := int64(len(values))
 	switch {
 	case !s.given:
 		return invalid(t.field(), "data is missing")
@@ -331,10 +332,12 @@ func (t *inferTensor) checkData(count int64) error {
 		return invalid(t.field(), "shape %v takes %d numbers and data has %d", t.shape, count, got)
 	case got > 0 && (s.ragged || s.depth > 1 && (s.depth != len(t.shape) || int64(s.inner) != t.shape[len(t.shape)-1])):
 		return invalid(t.field(), "data is not nested as shape %v; expected that, or a flat list", t.shape)
-	case t.datatype == "BOOL", !s.strings && s.whole, t.datatype == "FP64", t.datatype == "FP32":
-		return nil
+	case (s.strings || !s.whole) && t.datatype != "BOOL" && t.datatype != "FP64" && t.datatype != "FP32":
+		return invalid(t.field(), "its data is no list of whole numbers, as %s has it", t.datatype)
+	case !tensor.Fit(t.datatype, values):
+		return invalid(t.field(), "its data has a number that %s does not hold", t.datatype)
 	}
-	return invalid(t.field(), "its data is no list of whole numbers, as %s has it", t.datatype)
+	return nil
 }
 
 // readBinary takes the tensors that stand behind the JSON.

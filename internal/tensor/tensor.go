@@ -71,6 +71,39 @@ func AppendValues(dst []float64, datatype string, b []byte) []float64 {
 	return dst
 }
 
+// Fit makes of numbers that were written as text what a datatype holds: FP32 rounds. False if one is beyond it; NaN, which a missing value
+// is, fits all, and what is infinite FP32 and FP64.
+func Fit(datatype string, values []float64) bool {
+	switch datatype {
+	case "FP64":
+		return true
+	case "FP32":
+		for i, v := range values {
+			rounded := float64(float32(v))
+			if math.IsInf(rounded, 0) && !math.IsInf(v, 0) {
+				return false
+			}
+			values[i] = rounded
+		}
+		return true
+	}
+	lowest, highest := 0.0, 1.0
+	if datatype != "BOOL" {
+		size, _ := ElementSize(datatype)
+		if bits := 8 * size; datatype[0] == 'U' {
+			highest = math.Ldexp(1, bits) - 1
+		} else {
+			lowest, highest = -math.Ldexp(1, bits-1), math.Ldexp(1, bits-1)-1
+		}
+	}
+	for _, v := range values {
+		if v < lowest || v > highest {
+			return false
+		}
+	}
+	return true
+}
+
 // AppendFP64 appends the eight bytes of v.
 func AppendFP64(b []byte, v float64) []byte {
 	return binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
