@@ -32,6 +32,7 @@ type (
 const (
 	MaxEventIDBytes = 128
 	MaxKeyBytes     = 256
+	MaxEntities     = 16 // that one event is about
 	// MaxTextBytes bounds a field of type string or strings, all texts of the list together: rows keep up to a thousand of them.
 	MaxTextBytes = 64 << 10
 )

@@ -8,7 +8,7 @@ import (
 const (
 	MaxPayloadBytes = 1 << 20
 	MaxNameBytes    = 128 // of an event type, of an entity kind
-	MaxEntities     = 16  // of one event
+	MaxEntities     = freshet.MaxEntities
 
 	// MaxJoinedKeyBytes bounds the key of an entity. A key of one field has at most freshet.MaxKeyBytes, which is
 	// checked where the fields are known; freshet.JoinKey makes three bytes of one in the worst case.

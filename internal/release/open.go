@@ -90,6 +90,10 @@ func (opener *Opener) Open(ctx context.Context, p *project.Project, source Sourc
 		return nil, errors.Join(problems...)
 	}
 	o.route()
+	if err := o.checkRoutes(); err != nil {
+		o.Close()
+		return nil, err
+	}
 	o.pool()
 	o.describe()
 	return o, nil
@@ -198,6 +202,18 @@ func (o *Opened) route() {
 			o.kinds[e.Type] = firstKind(o.project.Entities, e)
 		}
 	}
+}
+
+// checkRoutes: an event about more entities than the log takes could never be sent.
+func (o *Opened) checkRoutes() error {
+	var problems []error
+	for _, e := range o.project.Events {
+		if n := len(o.kinds[e.Type]); n > freshet.MaxEntities {
+			problems = append(problems, freshet.FieldErrorf(freshet.InvalidArgument, "events."+string(e.Type),
+				"event type %s: the views and pipelines that listen to it are about %d entities; at most %d can be: send events of several types", e.Type, n, freshet.MaxEntities))
+		}
+	}
+	return errors.Join(problems...)
 }
 
 func (o *Opened) routeTo(t freshet.EventType, kind freshet.EntityKind) Route {
