@@ -40,13 +40,22 @@ func readKey(d *decoder, f *field, value string, v *expression.Value) string {
 		}
 		s = v.Str
 	case isNumber(c):
-		s, _ = wholeText(value, freshet.MaxKeyBytes)
+		s, _ = KeyText(value)
 	}
 	if s == "" || len(s) > freshet.MaxKeyBytes {
 		return want
 	}
 	*v = expression.Value{Kind: expression.String, Str: s}
 	return ""
+}
+
+// KeyText is the text of an entity key that is written as a JSON number: "7" for 7, 7.0 and 70e-1, however long; ok is false if it is not
+// whole.
+func KeyText(number string) (text string, ok bool) {
+	if number == "" || !isNumber(number[0]) {
+		return "", false
+	}
+	return wholeText(number, freshet.MaxKeyBytes)
 }
 
 func readInt(_ *decoder, _ *field, value string, v *expression.Value) string {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 
 	"github.com/freshet-ml/freshet"
@@ -113,8 +112,8 @@ func keyValue(field string, raw json.RawMessage) (string, error) {
 	if err := json.Unmarshal(raw, &v); err == nil && raw[0] == '"' {
 		return v, checkKeyValue(field, v)
 	}
-	if n, err := strconv.ParseInt(string(raw), 10, 64); err == nil {
-		return strconv.FormatInt(n, 10), nil
+	if v, ok := feature.KeyText(string(raw)); ok {
+		return v, nil
 	}
 	return "", invalid(field, "%.64q: expected a text or an integer", raw)
 }

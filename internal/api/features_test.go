@@ -117,6 +117,14 @@ func TestFeatureColumns(t *testing.T) {
 	if got.At != now.String() || got.Release != "r1" {
 		t.Errorf("got %+v", got)
 	}
+	// Keys that are numbers are read as they may be sent.
+	for i, key := range []string{"70e-1", "12345678901234567890123"} {
+		r.post("/v1/events", fmt.Sprintf(`{"event_id":"n%d","type":"play","user_id":%s,"content_id":"c1"}`, i, key)).events(t)
+	}
+	numbers := decodeAnswer[wireColumns](t, r.post("/v1/features", `{"features":["session.plays"],"entities":[{"user_id":7.0},{"user_id":"7"},{"user_id":12345678901234567890123}]}`))
+	if fmt.Sprint(numbers.Columns) != "[[1 1 1]]" {
+		t.Errorf("keys that are numbers: %+v", numbers)
+	}
 	early := decodeAnswer[wireColumns](t, r.post("/v1/features?as_of=known", `{"features":["session.plays"],"entities":[{"user_id":"u1"}],"at":"2025-03-03T11:00:00Z"}`))
 	if fmt.Sprint(early.Columns) != "[[0]]" || early.At != "2025-03-03T11:00:00.000Z" {
 		t.Errorf("before all events: %+v", early)
