@@ -11,6 +11,7 @@ import (
 	strictjson "github.com/go-json-experiment/json"
 
 	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/feature/expression"
 )
 
 // readJSON reads a request's body into v, a struct: one JSON object whose keys v has. Errors name the key at fault.
@@ -42,9 +43,25 @@ func (a *API) readJSON(w *response, r *http.Request, v any) error {
 	d := json.NewDecoder(bytes.NewReader(sent.buf))
 	d.DisallowUnknownFields()
 	if err := d.Decode(v); err != nil {
-		return decodeError(err)
+		return decodeError(err, keysOf(reflect.TypeOf(v).Elem())...)
 	}
 	return nil
+}
+
+// keysOf are the keys of objects that a type takes, those inside them too.
+func keysOf(t reflect.Type) (keys []string) {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct {
+		return nil
+	}
+	for f := range t.Fields() {
+		if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" && name != "-" {
+			keys = append(append(keys, name), keysOf(f.Type)...)
+		}
+	}
+	return keys
 }
 
 func readStrictly(text []byte, v any) error {
@@ -79,8 +96,8 @@ func (a *API) decodeForeign(text []byte, v any) error {
 	return nil
 }
 
-// decodeError puts encoding/json's errors into our words.
-func decodeError(err error) error {
+// decodeError puts encoding/json's errors into our words. keys are those that there are, if others are refused.
+func decodeError(err error, keys ...string) error {
 	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		if e.Field == "" {
 			return freshet.Errorf(freshet.InvalidArgument, "the body is a JSON %s; expected an object", e.Value)
@@ -89,7 +106,7 @@ func decodeError(err error) error {
 	}
 	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
 		name = strings.Trim(name, `"`)
-		return invalid(clip(name, 64), "unknown key")
+		return invalid(clip(name, 64), "unknown key%s", expression.Hint(clip(name, 64), keys))
 	}
 	return freshet.Errorf(freshet.InvalidArgument, "the body cannot be read: %w", err)
 }

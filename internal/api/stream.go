@@ -165,15 +165,18 @@ func (a *API) postAck(w *response, r *http.Request) error {
 		return err
 	}
 	var sent struct {
-		ID int64 `json:"id"`
+		ID *int64 `json:"id"`
 	}
 	if err := a.readJSON(w, r, &sent); err != nil {
 		return err
 	}
-	if sent.ID < 0 {
-		return invalid("id", "%d is no id of this stream", sent.ID)
+	if sent.ID == nil {
+		return invalid("id", "missing; expected the id of the last message that was read")
 	}
-	if err := a.deps.People.Ack(r.Context(), user, uint64(sent.ID)); err != nil {
+	if *sent.ID < 0 {
+		return invalid("id", "%d is no id of this stream", *sent.ID)
+	}
+	if err := a.deps.People.Ack(r.Context(), user, uint64(*sent.ID)); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
