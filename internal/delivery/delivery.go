@@ -57,6 +57,7 @@ type Options struct {
 	Attempts  int           // calls for one message. Defaults to 20; mostly its time ends first
 	Backoff   time.Duration // before the second call; it doubles, up to 10 min. Defaults to 2 s
 	Rest      time.Duration // without calls once a provider has failed five times running, or refuses our credentials. Defaults to 30 s
+	Each      time.Duration // by which a message that must wait for its provider waits longer, for each that waits. Defaults to 1 ms: the time of the dispatcher is for others, too
 	Retention time.Duration // of ended messages. Defaults to 7 d
 	Now       func() time.Time
 	Logger    *slog.Logger // Defaults to slog.Default()
@@ -65,6 +66,7 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	for _, d := range []struct{ value, is *time.Duration }{
 		{&o.Timeout, ptr(30 * time.Second)}, {&o.Backoff, ptr(2 * time.Second)}, {&o.Rest, ptr(30 * time.Second)}, {&o.Retention, ptr(7 * 24 * time.Hour)},
+		{&o.Each, ptr(time.Millisecond)},
 	} {
 		if *d.value == 0 {
 			*d.value = *d.is
@@ -184,8 +186,8 @@ func (d *Deliverer) dispatch(ctx context.Context, start func(*lane)) error {
 		if !d.pause(ctx) {
 			return nil
 		}
-		if len(ids) == batch {
-			continue
+		if len(ids) > 0 {
+			continue // next does not know yet of those that were just put off
 		}
 		sleep := lookAgain
 		if next > 0 {
@@ -236,13 +238,22 @@ func (d *Deliverer) claim(id freshet.JobID, on bool) {
 	}
 }
 
-// crowded is how long a message waits whose provider has a full line.
-const crowded = 2 * time.Second
+// crowded is about how long a message waits whose provider has a full line.
+const crowded = 4 * time.Second
+
+// apart is a wait of about t for a message that cannot go to its provider now: longer in a crowd, and spread, so that deciding about it again and again leaves
+// the dispatcher time for messages of other providers.
+func (d *Deliverer) apart(t time.Duration) time.Duration {
+	return jitter(max(t, time.Duration(d.Outbox.Waiting())*d.o.Each))
+}
 
 // first decides about a message that is due. One that is to be sent is decided about once more when its turn has come.
 func (d *Deliverer) first(ctx context.Context, id freshet.JobID) error {
 	var to push.Sender
 	err := d.Outbox.Decide(ctx, id, func(tx *outbox.Tx) (bool, error) {
+		if tx.Message.DueAt > d.now() {
+			return false, outbox.ErrKeep // a worker was done with it while we looked at what is due
+		}
 		if tx.Message.State.Ended() {
 			tx.Remove() // its time is over
 			return false, nil
@@ -272,14 +283,19 @@ func (d *Deliverer) first(ctx context.Context, id freshet.JobID) error {
 		return nil
 	default:
 		d.claim(id, false)
-		return d.postpone(ctx, id, crowded)
+		return d.postpone(ctx, id, d.apart(crowded))
 	}
+}
+
+// within is a moment at which m is looked at again: not later than when its time is over.
+func (d *Deliverer) within(m *outbox.Message, due freshet.Timestamp) freshet.Timestamp {
+	return min(due, max(d.now(), m.ExpiresAt))
 }
 
 // postpone has a message decided about later.
 func (d *Deliverer) postpone(ctx context.Context, id freshet.JobID, by time.Duration) error {
 	err := d.Outbox.Decide(ctx, id, func(tx *outbox.Tx) (bool, error) {
-		tx.Message.DueAt = d.now().Add(by)
+		tx.Message.DueAt = d.within(tx.Message, d.now().Add(by))
 		return false, nil
 	})
 	if freshet.CodeOf(err) == freshet.NotFound {

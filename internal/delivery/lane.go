@@ -60,11 +60,11 @@ var errFailed = errors.New("the provider failed")
 func (d *Deliverer) deliver(ctx context.Context, l *lane, id freshet.JobID) (again bool, err error) {
 	for {
 		if rest := freshet.Timestamp(l.refused.Load()).Sub(d.now()); rest > 0 {
-			return true, d.postpone(ctx, id, rest)
+			return true, d.postpone(ctx, id, rest+d.apart(0))
 		}
 		done, err := l.breaker.Allow()
 		if err != nil {
-			return true, d.postpone(ctx, id, jitter(d.o.Rest/2))
+			return true, d.postpone(ctx, id, d.apart(d.o.Rest/2))
 		}
 		m, device, ok, err := d.begin(ctx, l, id)
 		if err != nil || !ok {
@@ -203,7 +203,7 @@ func (d *Deliverer) next(tx *outbox.Tx, r push.Result) freshet.Timestamp {
 		}
 	}
 	if sent := reached(m, outbox.Sent); open || !sent && r.Outcome == push.Gone {
-		if m.DueAt = max(m.DueAt, due); !sent && (r.Outcome == push.Gone || r.Outcome == push.Unauthorized) && untouched(m) {
+		if m.DueAt = d.within(m, max(m.DueAt, due)); !sent && (r.Outcome == push.Gone || r.Outcome == push.Unauthorized) && untouched(m) {
 			giveBack(tx) // it has reached nobody: another device or channel, or the same one later
 		}
 		return m.DueAt
