@@ -233,7 +233,8 @@ func (o *owner) step(ctx context.Context) error {
 	}
 	switch {
 	case n == o.r.o.BatchEvents:
-		return nil // far behind: the past can wait
+		o.endFill() // far behind: the past can wait, and others need not wait for that
+		return nil
 	case o.mayFill():
 		begin := time.Now() // not Options.Now, whose clock may go with the events
 		if err := o.slice(ctx); err != nil {

@@ -132,6 +132,7 @@ func (o *owner) drop(ctx context.Context) error {
 	if asked == o.drops {
 		return nil
 	}
+	o.refresh() // what has left by then may have left since the last one
 	var keep []freshet.ViewID
 	for _, v := range o.set.Views() {
 		keep = append(keep, v.ID())
