@@ -105,3 +105,102 @@ func TestTrialIsBounded(t *testing.T) {
 		t.Errorf("%.2f of the sample are of the second half", share)
 	}
 }
+
+// even is a trial of n predictions a side that differ in nothing: a millisecond each, inputs with a value, scores spread evenly. spoil changes
+// those of one side or the other.
+func even(n int, spoil func(i int, live, next *Outcome)) *Trial {
+	t := NewTrial("r1", "r2", nil)
+	for i := range n {
+		var arms [2]Outcome
+		for j, id := range []freshet.ReleaseID{"r1", "r2"} {
+			arms[j] = Outcome{
+				Release: id, Pipeline: "today", Key: freshet.Key(fmt.Sprint("u", i%100)), Took: time.Millisecond,
+				Names: []string{"a"}, Inputs: []float64{1}, Score: float64(i%100) / 100,
+			}
+		}
+		spoil(i, &arms[0], &arms[1])
+		t.Add(arms[0])
+		t.Add(arms[1])
+	}
+	return t
+}
+
+// TestVerdictAtTheBounds holds each guardrail to its bound: what lies on it is good, what lies a step beyond is a breach.
+func TestVerdictAtTheBounds(t *testing.T) {
+	t.Parallel()
+	failing := func(live, next int) func(int, *Outcome, *Outcome) {
+		return func(i int, a, b *Outcome) { a.Failed, b.Failed = i < live, i < next }
+	}
+	slow := func(live, next time.Duration) func(int, *Outcome, *Outcome) {
+		return func(i int, a, b *Outcome) { a.Took, b.Took = live, next }
+	}
+	missing := func(live, next int) func(int, *Outcome, *Outcome) {
+		return func(i int, a, b *Outcome) {
+			if i < live {
+				a.Inputs = []float64{math.NaN()}
+			}
+			if i < next {
+				b.Inputs = []float64{math.NaN()}
+			}
+		}
+	}
+	// same gives the new release one score but for a few predictions.
+	same := func(others int) func(int, *Outcome, *Outcome) {
+		return func(i int, _, b *Outcome) {
+			if i >= others {
+				b.Score = 0.5
+			}
+		}
+	}
+	users := func(n int) func(int, *Outcome, *Outcome) {
+		return func(i int, a, b *Outcome) {
+			a.Key = freshet.Key(fmt.Sprint("u", i%n))
+			b.Key, b.Score = a.Key, 0.5
+		}
+	}
+	// moved takes as many hundreds of the new release's scores as said from the lower half to the upper.
+	moved := func(hundreds int) func(int, *Outcome, *Outcome) {
+		return func(i int, _, b *Outcome) {
+			if b.Score < 0.5 && i/100 < hundreds {
+				b.Score += 0.5
+			}
+		}
+	}
+	const ms = time.Millisecond
+	for _, tt := range []struct {
+		name   string
+		n      int
+		spoil  func(i int, live, next *Outcome)
+		breach Guard
+	}{
+		{"1 pp more failures", 1000, failing(20, 30), ""},
+		{"1.1 pp more failures", 1000, failing(20, 31), Errors},
+		{"99 predictions", 99, failing(0, 40), ""},
+		{"100 predictions", 100, failing(0, 40), Errors},
+		{"two failures of 100", 100, failing(0, 2), ""},
+		{"three failures of 100", 100, failing(0, 3), Errors},
+		{"19 that all fail", 19, failing(0, 19), ""},
+		{"20 that all fail", 20, failing(0, 20), Errors},
+		{"20 of which half fail", 20, failing(0, 10), ""},
+		{"20 that all fail on both sides", 20, failing(20, 20), ""},
+		{"20 ms more than 1 ms", 300, slow(1*ms, 21*ms), ""},
+		{"21 ms more than 1 ms", 300, slow(1*ms, 22*ms), Latency},
+		{"21 ms more, of 299", 299, slow(1*ms, 22*ms), ""},
+		{"half as long again as 100 ms", 300, slow(100*ms, 150*ms), ""},
+		{"more than half as long again as 100 ms", 300, slow(100*ms, 151*ms), Latency},
+		{"2 pp more often missing", 1000, missing(10, 30), ""},
+		{"2.1 pp more often missing", 1000, missing(10, 31), Missing},
+		{"missing, of 99", 99, missing(0, 99), ""},
+		{"missing, of 100", 100, missing(0, 100), Missing},
+		{"99 % have one score", 1000, same(10), Scores},
+		{"99.1 % have one score", 1000, same(9), Constant},
+		{"one score of 29 users", 290, users(29), ""},
+		{"one score of 30 users", 290, users(30), Constant},
+		{"a PSI of 0.245", 4000, moved(19), ""},
+		{"a PSI of 0.275", 4000, moved(20), Scores},
+	} {
+		if v := even(tt.n, tt.spoil).Verdict(BakeLimits); v.Breach != tt.breach {
+			t.Errorf("%s: %+v; want %q", tt.name, v, tt.breach)
+		}
+	}
+}
