@@ -85,7 +85,8 @@ type world struct {
 	stop func()
 }
 
-func newWorld(t *testing.T, files map[string]string) *world {
+// openFiles opens a project of files as a release.
+func openFiles(t *testing.T, files map[string]string, id freshet.ReleaseID) *release.Opened {
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range files {
@@ -104,9 +105,14 @@ func newWorld(t *testing.T, files map[string]string) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rel.Name("r1", freshet.TimestampOf(time.Now()))
+	rel.Name(id, freshet.TimestampOf(time.Now()))
+	return rel
+}
+
+func newWorld(t *testing.T, files map[string]string) *world {
+	t.Helper()
 	live := &release.Live{}
-	live.Store(rel)
+	live.Store(openFiles(t, files, "r1"))
 	log, features := eventlog.New(memlog.New(nil)), featurestore.New(memfeatures.New())
 	jobs, predictions := jobqueue.New(memqueue.New(), nil), predictionstore.New(mempredictions.New(), nil)
 	w := &world{t: t, log: log, Orchestrator: orchestration.New(orchestration.Deps{

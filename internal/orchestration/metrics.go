@@ -17,6 +17,7 @@ type Metrics struct {
 	left    *prometheus.CounterVec
 	lots    *prometheus.CounterVec
 	covered *prometheus.CounterVec
+	skipped *prometheus.CounterVec
 }
 
 // NewMetrics registers the metrics of an Orchestrator with reg.
@@ -42,7 +43,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m.covered = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "freshet_canary_failures_covered_total", Help: "Predictions that the live release made because the canary, which serves the entity, failed.",
 	}, []string{"pipeline"})
-	reg.MustRegister(m.ended, m.seconds, m.fell, m.left, m.lots, m.covered)
+	m.skipped = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "freshet_shadow_skipped_total", Help: "Jobs of the shadow's share that it did not answer because it was busy with others.",
+	}, []string{"pipeline"})
+	reg.MustRegister(m.ended, m.seconds, m.fell, m.left, m.lots, m.covered, m.skipped)
 	return m
 }
 
@@ -67,6 +71,8 @@ func (m *Metrics) scoredTogether(p freshet.PipelineName, n int) {
 }
 
 func (m *Metrics) coveredFor(p freshet.PipelineName) { m.covered.WithLabelValues(string(p)).Inc() }
+
+func (m *Metrics) notShadowed(p freshet.PipelineName) { m.skipped.WithLabelValues(string(p)).Inc() }
 
 func (m *Metrics) dropped(l jobqueue.Lease) {
 	m.ended.WithLabelValues(string(l.Job.Pipeline), "dropped").Inc()

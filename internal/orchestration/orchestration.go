@@ -80,6 +80,7 @@ type Orchestrator struct {
 	o      Options
 	frames sync.Pool    // of *frame
 	told   atomic.Int64 // when a fallback was last logged, in Unix nanoseconds
+	line   chan shadowed
 }
 
 // New returns an Orchestrator that has not started.
@@ -93,7 +94,7 @@ func New(d Deps, o Options) *Orchestrator {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	return &Orchestrator{Deps: d, o: o, frames: sync.Pool{New: func() any { return &frame{} }}}
+	return &Orchestrator{Deps: d, o: o, frames: sync.Pool{New: func() any { return &frame{} }}, line: make(chan shadowed, shadowLine)}
 }
 
 // Run works until ctx ends. Jobs that are in work then are finished.
@@ -102,6 +103,7 @@ func (o *Orchestrator) Run(ctx context.Context) error {
 	for range o.o.Workers {
 		group.Go(func() error { return o.work(ctx) })
 	}
+	group.Go(func() error { return o.runShadow(ctx) })
 	return group.Wait()
 }
 
@@ -196,7 +198,7 @@ func (o *Orchestrator) run(ctx context.Context, job freshet.Job) (by freshet.Rel
 	if err := o.store(ctx, p, &job, &prediction); err != nil {
 		return by, err
 	}
-	o.shadow(ctx, &job, prediction)
+	o.shadow(&job, prediction)
 	return by, nil
 }
 

@@ -117,7 +117,7 @@ func (o *Orchestrator) runLot(ctx context.Context, lot *lot) (others []jobqueue.
 			others = append(others, l)
 		} else {
 			o.settle(ctx, l, lot.rel.ID(), nil)
-			o.shadow(ctx, &l.Job, *made[i])
+			o.shadow(&l.Job, *made[i])
 		}
 		settled = i + 1
 	}
