@@ -8,6 +8,7 @@ import (
 
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/internal/deployment"
+	"github.com/freshet-ml/freshet/internal/project"
 	"github.com/freshet-ml/freshet/internal/release"
 	"github.com/freshet-ml/freshet/registry"
 )
@@ -202,6 +203,34 @@ func TestAbortWhileItIsVerified(t *testing.T) {
 	if dropped() == 0 {
 		t.Error("the release that was taken back is still open")
 	}
+}
+
+// meanwhile are channels that lack nothing; what is to be decided while a request is looked at is decided when they are asked.
+type meanwhile func()
+
+func (f meanwhile) Check(*project.Push) error { f(); return nil }
+
+// TestDeployDuringARollback: what a request leaves out is taken from the live release. If that is another one by the time of the decision, the request must
+// not take it back without a word.
+func TestDeployDuringARollback(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.publish(scoreModel(3))
+	r.deploy(deployment.Request{})
+	r.steps()
+	r.Channels = meanwhile(func() {
+		_, err := r.Rollback(t.Context(), deployment.By{Actor: "bob"})
+		must(t, err)
+	})
+	_, _, err := r.Deploy(t.Context(), deployment.Request{Project: changedView}, deployment.By{Actor: "ada"})
+	if freshet.CodeOf(err) != freshet.Conflict || !strings.Contains(err.Error(), "release r1 has gone live while this was made ready to follow r2") {
+		t.Errorf("error %v", err)
+	}
+	r.expect("r1 live; r2 former; ")
+	r.Channels = nil
+	r.deploy(deployment.Request{Project: changedView})
+	r.steps()
+	r.expect("r1 former; r2 retired; r3 live; ")
 }
 
 // TestStopsAtEachDecision has the process die at each append of a deployment and a rollback, before or after it was stored, and

@@ -61,7 +61,7 @@ func (p *Publisher) plan(ctx context.Context, req deployment.Request) (plan depl
 		return plan, order, nil, nil
 	}
 	plan = deployment.Compare(live, opened, p.filled(), p.Views.Past(), math.Float64frombits(p.rate.Load()))
-	plan.Next, plan.Revision = state.Next(), revision
+	plan.Live, plan.Next, plan.Revision = state.Live, state.Next(), revision
 	for _, gap := range release.Missing(p.Live.Set(), opened) {
 		for _, v := range gap.Views {
 			plan.Warnings = append(plan.Warnings, "views."+string(v)+": it begins with the "+string(gap.Type)+" events that come in from now on: those of the past were not kept by "+string(gap.Kind))
@@ -180,12 +180,13 @@ func (p *Publisher) Deploy(ctx context.Context, req deployment.Request, by deplo
 		}
 		return plan, nil, state.Free() // what is live now may not be for long
 	}
-	r, err := p.begin(ctx, opened, order, by)
+	r, err := p.begin(ctx, opened, order, plan.Live, by)
 	return plan, r, err
 }
 
-// begin decides that a release that is open, and that begin takes over, is to go live.
-func (p *Publisher) begin(ctx context.Context, opened *release.Opened, order deployment.Order, by deployment.By) (*deployment.Release, error) {
+// begin decides that a release that is open, and that begin takes over, is to follow the release live. Another one that has gone live since the
+// order was filled in from that one would be taken back without a word: Conflict.
+func (p *Publisher) begin(ctx context.Context, opened *release.Opened, order deployment.Order, live freshet.ReleaseID, by deployment.By) (*deployment.Release, error) {
 	order = used(order, opened)
 	text := opened.Project().Text
 	if _, err := p.Registry.Put(ctx, opened.Project().Digest, bytes.NewReader(text)); err != nil { // first: an entry never names what is not there
@@ -199,6 +200,9 @@ func (p *Publisher) begin(ctx context.Context, opened *release.Opened, order dep
 		}
 		if err := s.Free(); err != nil {
 			return registry.Draft{}, err
+		}
+		if s.Live != live {
+			return registry.Draft{}, freshet.Errorf(freshet.Conflict, "release %s has gone live while this was made ready to follow %s: deploy again", s.Live, live)
 		}
 		id = s.Next()
 		opened.Name(id, freshet.TimestampOf(p.o.Now()))

@@ -59,7 +59,7 @@ func (p *Publisher) first(ctx context.Context, f *project.Project) (deployment.R
 		_ = rel.Close() // err says more
 		return deployment.Releases{}, err
 	}
-	if _, err := p.begin(ctx, rel, order, by("the first release, from the project file")); err != nil {
+	if _, err := p.begin(ctx, rel, order, "", by("the first release, from the project file")); err != nil {
 		return deployment.Releases{}, err
 	}
 	state, _, err := p.Now(ctx)
