@@ -35,6 +35,7 @@ func (s *Server) openDelivery() {
 			p := s.live.Load().Project().Push
 			return delivery.Settings{Quiet: p.Quiet, Zone: p.Zone, Presence: p.Presence}
 		},
+		Withdrawn: func(id freshet.ReleaseID) bool { return s.live.Set().Roles().Withdrawn[id] },
 	}, delivery.Options{Now: s.o.Now, Logger: s.o.Logger})
 	for _, missing := range s.channels.Degraded() {
 		s.o.Logger.Error("push: a channel cannot send; its messages wait for it as long as they live", slog.String("missing", missing))

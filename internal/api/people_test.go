@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/internal/release"
 	"github.com/freshet-ml/freshet/outbox"
 )
 
@@ -201,6 +202,36 @@ func TestStream(t *testing.T) {
 	}
 	if status, _ := ask(r, "GET", "/v1/users/u1/stream?last_event_id=x", ""); status != 400 {
 		t.Errorf("a bad id: %d", status)
+	}
+}
+
+// What a release has predicted that was taken back is told to nobody: the stream gets what a pull would, made by the release that serves, or the fallback where that cannot answer.
+func TestStreamOfAReleaseThatWasTakenBack(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Options{})
+	s := httptest.NewServer(r.api.Handler())
+	t.Cleanup(s.Close)
+	bad := freshet.Prediction{Pipeline: "today", Entity: freshet.Entity{Kind: "user", Key: "u1"}, Release: "r2", Cause: freshet.Place{Offset: 1}, CreatedAt: now,
+		Items: []freshet.Item{{ID: "bad", Score: 1}}}
+	if _, err := r.predictions.Put(t.Context(), bad); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.live.Update(func(roles release.Roles) (release.Roles, error) {
+		roles.Withdrawn = map[freshet.ReleaseID]bool{"r2": true}
+		return roles, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	lines, stop := openStream(t, s.URL, "0")
+	defer stop()
+	gone := bad
+	gone.Pipeline = "nobody_has_it"
+	r.hub.Changed(gone)
+	r.hub.Changed(bad)
+	for range 2 { // what was stored meanwhile, and what is stored now
+		if got := readEvents(t, lines, 1); len(got) != 1 || strings.Contains(got[0], "bad") || !strings.Contains(got[0], `"pipeline":"today"`) || !strings.Contains(got[0], `"release":"r1"`) {
+			t.Errorf("got %q", got)
+		}
 	}
 }
 

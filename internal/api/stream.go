@@ -11,6 +11,7 @@ import (
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/feature"
 	"github.com/freshet-ml/freshet/internal/presence"
+	"github.com/freshet-ml/freshet/internal/release"
 )
 
 const (
@@ -92,7 +93,7 @@ func (s *stream) run(ctx context.Context) {
 			if !ok {
 				return
 			}
-			err = s.prediction(&p)
+			err = s.prediction(ctx, &p)
 		case <-beat.C:
 			err = s.write([]byte(": heartbeat\n\n"))
 		case <-ctx.Done():
@@ -111,16 +112,37 @@ func (s *stream) resume(ctx context.Context) error {
 	}
 	slices.SortStableFunc(stored, func(a, b freshet.Prediction) int { return cmp.Compare(a.CreatedAt, b.CreatedAt) })
 	for i := range stored {
-		if err := s.prediction(&stored[i]); err != nil {
+		if err := s.prediction(ctx, &stored[i]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *stream) prediction(p *freshet.Prediction) error {
+// prediction writes p, or what a pull gives in its place if the release that made it was taken back: nothing, where nobody can answer.
+func (s *stream) prediction(ctx context.Context, p *freshet.Prediction) error {
+	if s.a.deps.Live.Set().Roles().Withdrawn[p.Release] {
+		made, err := s.instead(ctx, *p)
+		if err != nil {
+			return ctx.Err()
+		}
+		p = &made
+	}
 	b := append(strconv.AppendUint([]byte("id: "), s.after, 10), "\nevent: prediction\ndata: "...)
 	return s.write(append(append(b, appendPrediction(nil, p, s.spec, marks{})...), "\n\n"...))
+}
+
+// instead is again by the release that serves the user now.
+func (s *stream) instead(ctx context.Context, was freshet.Prediction) (freshet.Prediction, error) {
+	rel, err := s.a.serving(func(rel *release.Opened) (freshet.Key, error) {
+		_, err := pipelineOf(rel, was.Pipeline)
+		return s.entity.Key, err
+	})
+	if err != nil {
+		return freshet.Prediction{}, err
+	}
+	defer rel.Unpin()
+	return s.a.again(ctx, rel, was, release.Request{Pipeline: was.Pipeline, Entity: s.entity})
 }
 
 // messages writes what is in the outbox behind the last one written.

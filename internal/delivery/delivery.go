@@ -22,8 +22,10 @@ type Deps struct {
 	Outbox   *outbox.Outbox
 	Senders  Senders
 	Settings func() Settings // of the live project file
-	Hub      *presence.Hub
-	Metrics  *Metrics
+	// Withdrawn tells whether a release was taken back after it had served somebody; nil: none was.
+	Withdrawn func(release freshet.ReleaseID) bool
+	Hub       *presence.Hub
+	Metrics   *Metrics
 }
 
 // Senders are those of the releases that are open.
@@ -315,7 +317,10 @@ func (d *Deliverer) facts(tx *outbox.Tx) facts {
 		}
 		m.Targets = []outbox.Target{t}
 	}
-	return facts{at: at, tx: tx, settings: s, present: d.Hub.Present(tx.Message.User, tx.Message.CreatedAt.Time(), at, s.Presence), senders: d.Senders.Of(tx.Message.Release)}
+	return facts{
+		at: at, tx: tx, settings: s, present: d.Hub.Present(tx.Message.User, tx.Message.CreatedAt.Time(), at, s.Presence), senders: d.Senders.Of(tx.Message.Release),
+		withdrawn: d.Withdrawn != nil && d.Withdrawn(tx.Message.Release),
+	}
 }
 
 // apply writes a verdict that calls nobody into the message. It says whether that must survive a crash.

@@ -15,6 +15,7 @@ import (
 // The reasons of suppression are a closed list, in the order in which they are looked at.
 const (
 	reasonExpired   = "expired"
+	reasonWithdrawn = "withdrawn" // the release that made it was taken back
 	reasonOptOut    = "opt_out"
 	reasonHoldout   = "holdout"
 	reasonPresent   = "present" // shown in the app instead
@@ -36,11 +37,12 @@ type Settings struct {
 
 // facts are what a decision is made of.
 type facts struct {
-	at       time.Time
-	tx       *outbox.Tx
-	settings Settings
-	present  bool
-	senders  map[push.Channel]push.Sender
+	at        time.Time
+	tx        *outbox.Tx
+	settings  Settings
+	present   bool
+	senders   map[push.Channel]push.Sender
+	withdrawn bool // the release that made the message
 }
 
 type action int
@@ -71,6 +73,9 @@ func (f facts) decide() verdict {
 	onItsWay := m.Reserved != 0
 	if m.ExpiresAt <= freshet.TimestampOf(f.at) {
 		return f.refused(reasonExpired)
+	}
+	if f.withdrawn {
+		return f.refused(reasonWithdrawn)
 	}
 	channels := f.wanted()
 	if len(channels) == 0 {

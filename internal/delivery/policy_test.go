@@ -53,6 +53,7 @@ func TestPolicy(t *testing.T) {
 		"goes":                    {func(f *facts) {}, send, "", "d1", time.Time{}},
 		"expired":                 {func(f *facts) { f.at = noon.Add(15 * time.Minute) }, suppress, reasonExpired, "", time.Time{}},
 		"a millisecond before":    {func(f *facts) { f.at = noon.Add(15*time.Minute - time.Millisecond) }, send, "", "d1", time.Time{}},
+		"taken back":              {func(f *facts) { f.withdrawn = true; f.tx.Preferences.OptOut.All = true }, suppress, reasonWithdrawn, "", time.Time{}},
 		"out of all":              {func(f *facts) { f.tx.Preferences.OptOut.All = true }, suppress, reasonOptOut, "", time.Time{}},
 		"out of the category":     {func(f *facts) { f.tx.Preferences.OptOut.Categories = []string{"suggestions"} }, suppress, reasonOptOut, "", time.Time{}},
 		"out of another":          {func(f *facts) { f.tx.Preferences.OptOut.Categories = []string{"news"} }, send, "", "d1", time.Time{}},
