@@ -1,6 +1,7 @@
 package deployment
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -53,13 +54,6 @@ type Problem struct {
 
 // ProblemsOf are the single errors that err joins.
 func ProblemsOf(err error) []Problem {
-	if issues, ok := err.(project.Errors); ok {
-		var all []Problem
-		for _, i := range issues {
-			all = append(all, Problem{Detail: i.String()})
-		}
-		return all
-	}
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var all []Problem
 		for _, e := range joined.Unwrap() {
@@ -67,7 +61,16 @@ func ProblemsOf(err error) []Problem {
 		}
 		return all
 	}
-	return []Problem{{freshet.FieldOf(err), err.Error()}}
+	field := freshet.FieldOf(err)
+	issues, ok := errors.AsType[project.Errors](err)
+	if !ok {
+		return []Problem{{field, err.Error()}}
+	}
+	all := make([]Problem, len(issues))
+	for i, issue := range issues {
+		all[i] = Problem{field, issue.String()}
+	}
+	return all
 }
 
 // Filled tells whether the rows of a view are there already, because an open release has it.

@@ -153,7 +153,7 @@ func (b *binder) byFeature(column string) (input, bool) {
 	}
 	switch len(found) {
 	case 0:
-		b.issue(nil, "column %s of model %s: no input and no feature has this name%s", column, b.p.Model, expression.Hint(column, features))
+		b.issue(nil, "column %s of model %s: no input and no feature has this name: add an input%s", column, b.p.Model, expression.Hint(column, features))
 		return input{}, false
 	case 1:
 		tree, err := expression.Parse(found[0])

@@ -83,6 +83,12 @@ func TestPlanSaysWhatIsWrong(t *testing.T) {
 			t.Errorf("%s: deploy: %v", tt.name, err)
 		}
 	}
+	plan, err := r.Plan(t.Context(), deployment.Request{Project: strings.Replace(testProject, "k: factor.x", "j: factor.x", 1)})
+	must(t, err)
+	if got, want := fmt.Sprint(plan.Problems), "[{pipelines.score freshet.yaml:8:73: pipelines.score: inputs: model score has no column j; there is k} "+
+		"{pipelines.score freshet.yaml:8:14: pipelines.score: column k of model score: no input and no feature has this name: add an input; there is n}]"; got != want {
+		t.Errorf("problems are %s\nwant %s", got, want)
+	}
 	for _, req := range []deployment.Request{{Models: map[freshet.ModelName]string{"score": "9"}}, {Models: map[freshet.ModelName]string{"none": "1"}}, {Release: "r7"}} {
 		if _, err := r.Plan(t.Context(), req); freshet.CodeOf(err) != freshet.NotFound {
 			t.Errorf("%+v: %v", req, err)

@@ -144,7 +144,7 @@ func (o *Opened) bind(p *project.Pipeline) (*Pipeline, error) {
 	model := o.models[p.Model]
 	plan, err := p.Bind(model.Signature().Inputs)
 	if err != nil {
-		return nil, freshet.FieldErrorf("", "pipelines."+string(p.Name), "pipeline %s: %w", p.Name, err)
+		return nil, freshet.FieldErrorf("", "pipelines."+string(p.Name), "%w", err) // it says where
 	}
 	bound := o.plug(p, plan)
 	if err := bound.use(model); err != nil {
