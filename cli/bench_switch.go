@@ -199,7 +199,7 @@ func (s *switching) measure(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if s.kills < s.Kills && s.switches >= (s.kills+1)*each {
+		for s.kills < s.Kills && s.switches >= (s.kills+1)*each { // there may be several for a window of many switches
 			if err := s.kill(ctx); err != nil {
 				return err
 			}

@@ -94,6 +94,14 @@ func send(ctx context.Context, cl *client.Client, path string) (freshet.Digest, 
 	return digest, cl.PutBlob(ctx, digest, bytes.NewReader(text))
 }
 
+// printMistakes is printProblems for the mistakes of a project file. What else keeps a request from being made is its own error.
+func (sh *shell) printMistakes(err error) error {
+	if _, ok := errors.AsType[project.Errors](err); ok {
+		return sh.printProblems(err)
+	}
+	return err
+}
+
 // planCommand shows what a deployment would do.
 type planCommand struct {
 	wanted
@@ -118,7 +126,7 @@ func (c *planCommand) Run(ctx context.Context, sh *shell) error {
 	}
 	req, err := c.request(ctx, cl)
 	if err != nil {
-		return sh.printProblems(err)
+		return sh.printMistakes(err)
 	}
 	plan, err := cl.PlanRelease(ctx, req)
 	if err != nil {
@@ -216,7 +224,7 @@ func (c *deployCommand) Run(ctx context.Context, sh *shell) error {
 	}
 	req, err := c.request(ctx, cl)
 	if err != nil {
-		return sh.printProblems(err)
+		return sh.printMistakes(err)
 	}
 	req.Canary, req.Bake, req.Shadow, req.Accept = c.Canary, c.Bake, c.Shadow, c.Accept
 	plan, rel, err := cl.Deploy(ctx, req, client.Decision{Actor: actor(), Reason: c.Reason})
@@ -314,7 +322,7 @@ func stateText(rel client.Release, state string) string {
 	case "canary":
 		return fmt.Sprintf("serves %.4g %% of the users", 100*rel.Canary)
 	case "shadow":
-		return fmt.Sprintf("runs beside %.4g %% of the jobs", 100*rel.Shadow)
+		return fmt.Sprintf("runs beside %.4g %% of the jobs until freshet promote", 100*rel.Shadow)
 	case "live":
 		return "is live"
 	}

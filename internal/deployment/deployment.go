@@ -4,6 +4,7 @@
 package deployment
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -185,8 +186,11 @@ func (r Releases) Free() error {
 	if c == nil {
 		return nil
 	}
-	return freshet.Errorf(freshet.Conflict, "release %s of %s is %s: wait for it (freshet releases %s), or take it back first (freshet abort %s)",
-		c.ID(), c.History[0].Actor, c.State, c.ID(), c.ID())
+	next := fmt.Sprintf("wait for it (freshet releases %s)", c.ID())
+	if c.State == Shadow { // that lasts for as long as nobody ends it
+		next = fmt.Sprintf("promote it (freshet promote %s)", c.ID())
+	}
+	return freshet.Errorf(freshet.Conflict, "release %s of %s is %s: %s, or take it back first (freshet abort %s)", c.ID(), c.History[0].Actor, c.State, next, c.ID())
 }
 
 func (r Releases) change(kind string, c Change, step Step) (Releases, error) {
