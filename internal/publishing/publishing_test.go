@@ -89,6 +89,15 @@ func TestPlanSaysWhatIsWrong(t *testing.T) {
 		"{pipelines.score freshet.yaml:8:14: pipelines.score: column k of model score: no input and no feature has this name: add an input; there is n}]"; got != want {
 		t.Errorf("problems are %s\nwant %s", got, want)
 	}
+	r.publishAs("other", scoreModel(4))
+	plan, err = r.Plan(t.Context(), deployment.Request{
+		Tables: map[freshet.TableName]freshet.Digest{"factors": r.put("user_id,x\nu1,11\n")}, Models: map[freshet.ModelName]string{"other": "1"},
+	})
+	must(t, err)
+	if got, want := fmt.Sprint(plan.Problems), "[{tables.factors tables.factors: the project has no table of a file of this name; did you mean factor?} "+
+		"{models.other models.other: the project has no model of this name; there is score}]"; got != want {
+		t.Errorf("problems are %s\nwant %s", got, want)
+	}
 	for _, req := range []deployment.Request{{Models: map[freshet.ModelName]string{"score": "9"}}, {Models: map[freshet.ModelName]string{"none": "1"}}, {Release: "r7"}} {
 		if _, err := r.Plan(t.Context(), req); freshet.CodeOf(err) != freshet.NotFound {
 			t.Errorf("%+v: %v", req, err)

@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"maps"
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/freshet-ml/freshet"
+	"github.com/freshet-ml/freshet/feature/expression"
 	"github.com/freshet-ml/freshet/internal/deployment"
 	"github.com/freshet-ml/freshet/internal/project"
 	"github.com/freshet-ml/freshet/internal/release"
@@ -39,9 +42,8 @@ func (p *Publisher) plan(ctx context.Context, req deployment.Request) (plan depl
 		return plan, order, nil, err
 	}
 	opened, problem := p.open(ctx, text, order)
-	if problem == nil && p.Channels != nil {
-		// Only who asks for a release is held to it: what is live serves without a channel, too.
-		if problem = p.Channels.Check(opened.Project().Push); problem != nil {
+	if problem == nil {
+		if problem = p.cannot(req, opened.Project()); problem != nil {
 			_ = opened.Close() // its models have answered nothing yet
 			opened = nil
 		}
@@ -69,6 +71,41 @@ func (p *Publisher) plan(ctx context.Context, req deployment.Request) (plan depl
 	}
 	order.Release = opened.Manifest()
 	return plan, order, opened, nil
+}
+
+// cannot says why what is asked for cannot be followed here, although it can be opened. Only who asks for a release is held to it: what is live serves
+// without a channel, too.
+func (p *Publisher) cannot(req deployment.Request, f *project.Project) error {
+	var problems []error
+	for _, name := range slices.Sorted(maps.Keys(req.Tables)) {
+		var files []string
+		for _, t := range f.Tables {
+			if !t.Push {
+				files = append(files, string(t.Name))
+			}
+		}
+		problems = append(problems, unknown("tables", string(name), "table of a file", files))
+	}
+	for _, name := range slices.Sorted(maps.Keys(req.Models)) {
+		var models []string
+		for _, m := range f.Models {
+			models = append(models, string(m.Name))
+		}
+		problems = append(problems, unknown("models", string(name), "model", models))
+	}
+	if p.Channels != nil {
+		problems = append(problems, p.Channels.Check(f.Push))
+	}
+	return errors.Join(problems...)
+}
+
+// unknown is the error for a name that the project does not have: nothing would come of what was said of it.
+func unknown(section, name, what string, names []string) error {
+	if slices.Contains(names, name) {
+		return nil
+	}
+	field := section + "." + name
+	return freshet.FieldErrorf(freshet.Unprocessable, field, "%.80s: the project has no %s of this name%s", field, what, expression.Hint(name, names))
 }
 
 // filled tells which views an open release has.

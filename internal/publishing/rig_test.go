@@ -167,7 +167,12 @@ func openRig(t testing.TB, dir string, d registry.Driver) *rig {
 // publish makes a version of the model.
 func (r *rig) publish(text string) {
 	r.t.Helper()
-	_, _, err := r.Versions.Publish(r.t.Context(), fstest.MapFS{"score.json": {Data: []byte(text)}}, modelregistry.Publication{Model: "score", Actor: "ada"})
+	r.publishAs("score", text)
+}
+
+func (r *rig) publishAs(name freshet.ModelName, text string) {
+	r.t.Helper()
+	_, _, err := r.Versions.Publish(r.t.Context(), fstest.MapFS{"score.json": {Data: []byte(text)}}, modelregistry.Publication{Model: name, Actor: "ada"})
 	must(r.t, err)
 }
 

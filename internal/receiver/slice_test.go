@@ -2,6 +2,7 @@ package receiver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,11 +13,15 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/eventlog"
+	"github.com/freshet-ml/freshet/eventlog/disklog"
 	"github.com/freshet-ml/freshet/eventlog/memlog"
 	"github.com/freshet-ml/freshet/featurestore"
 	"github.com/freshet-ml/freshet/featurestore/memfeatures"
+	"github.com/freshet-ml/freshet/internal/disk"
 	"github.com/freshet-ml/freshet/internal/release"
 	"github.com/freshet-ml/freshet/jobqueue"
 	"github.com/freshet-ml/freshet/jobqueue/memqueue"
@@ -32,8 +37,13 @@ type filling struct {
 
 func newFilling(t *testing.T, events int, o Options) *filling {
 	t.Helper()
+	return newFillingOf(t, eventlog.New(memlog.New(nil)), events, o)
+}
+
+func newFillingOf(t *testing.T, log *eventlog.Log, events int, o Options) *filling {
+	t.Helper()
 	b := &bench{
-		t: t, log: eventlog.New(memlog.New(nil)), features: featurestore.New(memfeatures.New()), jobs: jobqueue.New(memqueue.New(), nil), live: &release.Live{},
+		t: t, log: log, features: featurestore.New(memfeatures.New()), jobs: jobqueue.New(memqueue.New(), nil), live: &release.Live{},
 	}
 	b.live.Store(openRelease(t, releases[0], 1))
 	b.receiver = New(b.log, b.features, b.jobs, b.live, o)
@@ -280,4 +290,59 @@ func TestAFillThatCannotReadThePast(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestAnEraseDuringAFill: who is erased while a view is filled is in none of its rows, neither in those that were made before nor in those that come; others are.
+func TestAnEraseDuringAFill(t *testing.T) {
+	t.Parallel()
+	db, err := disk.Open("data", &disk.Options{FS: vfs.NewMem()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored, err := disklog.New(db, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := eventlog.New(stored)
+	t.Cleanup(func() {
+		if err := errors.Join(log.Close(), db.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	f := newFillingOf(t, log, 100, Options{FillEvents: 60})
+	other := "v"
+	for freshet.PartitionOf(freshet.Key(other)) != f.p {
+		other += "v"
+	}
+	for range 20 {
+		f.play(other, 1)
+	}
+	f.step() // the live events, then a slice
+	if through := f.behind[f.hours]; through != 60 {
+		t.Fatalf("the fill is at offset %d; want 60", through)
+	}
+	x := &erasure{entity: freshet.Entity{Kind: "user", Key: "u1"}, done: make(chan error, 1), change: func(r *eventlog.Record) (bool, error) {
+		if r.Entity.Key != "u1" {
+			return false, nil
+		}
+		r.Entity = freshet.Entity{}
+		r.Event.ID, r.Event.Type, r.Event.Payload = "", "", []byte("{}")
+		return true, nil
+	}}
+	f.receiver.erasures[f.p] <- x
+	f.step()
+	if err := <-x.done; err != nil || x.events != 100 {
+		t.Fatalf("%d events were changed: %v", x.events, err)
+	}
+	for !f.fed[f.hours] {
+		f.step()
+	}
+	for _, v := range f.set.Views() {
+		for _, user := range []string{"u1", other} {
+			rows, err := f.features.Get(t.Context(), nil, freshet.Key(user), v.ID())
+			if err != nil || (rows[0].Data != nil) != (user == other) {
+				t.Errorf("%s of %s has %d bytes: %v", v.Name(), user, len(rows[0].Data), err)
+			}
+		}
+	}
 }
