@@ -186,6 +186,7 @@ func TestReleasesRefuse(t *testing.T) {
 		{"/v1/releases", `{"mode":"plan","canary":"200%"}`, "canary"},
 		{"/v1/releases", `{"mode":"plan","canary":"NaN%"}`, "canary"},
 		{"/v1/releases", `{"mode":"plan","shadow":"-1%"}`, "shadow"},
+		{"/v1/releases", `{"mode":"plan","canary":"100%"}`, "canary"},
 		{"/v1/releases", `{"mode":"plan","bake":"soon"}`, "bake"},
 		{"/v1/releases", `{"mode":"plan","bake":"9000h"}`, "bake"},
 		{"/v1/releases", `{"mode":"plan","accept":["all"]}`, "accept"},

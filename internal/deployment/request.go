@@ -44,6 +44,9 @@ func (r *Request) Check() error {
 			return freshet.FieldErrorf(freshet.InvalidArgument, field, "%s: %v is no share; expected 0%% to 100%%", field, share)
 		}
 	}
+	if r.Canary == 1 {
+		return freshet.FieldErrorf(freshet.InvalidArgument, "canary", "canary: 100%% leaves nobody to compare it with; expected less, or 0 for everybody at once")
+	}
 	if r.Bake < 0 || r.Bake > MaxBake {
 		return freshet.FieldErrorf(freshet.InvalidArgument, "bake", "bake: %v; expected 0s to %v", r.Bake, MaxBake)
 	}
