@@ -192,6 +192,7 @@ func (a *API) postFeastGet(w *response, r *http.Request) error {
 		return err
 	}
 	defer rel.Unpin()
+	w.of(rel)
 	var sent feastGet
 	if err := a.readFeast(w, r, &sent); err != nil {
 		return err

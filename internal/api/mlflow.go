@@ -94,6 +94,7 @@ func (a *API) postInvocations(w *response, r *http.Request) error {
 		return err
 	}
 	defer rel.Unpin()
+	w.of(rel)
 	name, err := a.invoked(rel, r.PathValue("name"))
 	if err != nil {
 		return err

@@ -320,3 +320,29 @@ func TestFaultsShowNoDetail(t *testing.T) {
 		t.Errorf("got %s", a.body)
 	}
 }
+
+// TestEveryDoorNamesTheRelease (promise P3): what is served says which release it is of, whatever the protocol.
+func TestEveryDoorNamesTheRelease(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Options{})
+	r.post("/v1/events", play("e1")).events(t)
+	for _, c := range []struct{ path, body string }{
+		{"/get-online-features", `{"entities":{"user_id":["u1"]},"features":["session:plays"]}`},
+		{"/BatchGetRecord", `{"Identifiers":[{"FeatureGroupName":"session","RecordIdentifiersValueAsString":["u1"]}]}`},
+		{"/invocations", `{"inputs":[[1,2]]}`},
+		{"/v2/models/ranker/infer", `{"inputs":[{"name":"x","datatype":"FP64","shape":[1,2],"data":[1,2]}]}`},
+		{"/v1/predict/today", `{"entity":{"user_id":"u1"}}`},
+		{"/v1/features", `{"features":["session.plays"],"entities":[{"user_id":"u1"}]}`},
+	} {
+		a := r.post(c.path, c.body)
+		if a.status != 200 || a.header.Get(releaseHeader) != "r1" && !strings.Contains(string(a.body), `"release":"r1"`) {
+			t.Errorf("%s: %d %v %s", c.path, a.status, a.header, a.body)
+		}
+	}
+	for _, path := range []string{"/FeatureGroup/session?RecordIdentifierValueAsString=u1", "/v1/features/session?user_id=u1"} {
+		a := r.get(path)
+		if a.status != 200 || a.header.Get(releaseHeader) != "r1" && !strings.Contains(string(a.body), `"release":"r1"`) {
+			t.Errorf("%s: %d %v %s", path, a.status, a.header, a.body)
+		}
+	}
+}

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/freshet-ml/freshet/internal/release"
 )
 
 // response is a ResponseWriter that knows its request's id and remembers what status was answered.
@@ -32,6 +34,11 @@ func (w *response) bodyRead() {
 		w.control = nil
 	}
 }
+
+// releaseHeader names the release that an answer is of, for protocols that have no place for it in the body.
+const releaseHeader = "Freshet-Release"
+
+func (w *response) of(rel *release.Opened) { w.Header().Set(releaseHeader, string(rel.ID())) }
 
 // WriteHeader implements http.ResponseWriter.
 func (w *response) WriteHeader(status int) {

@@ -18,6 +18,7 @@ func (a *API) getRecord(w *response, r *http.Request) error {
 		return err
 	}
 	defer rel.Unpin()
+	w.of(rel)
 	q, err := sageMakerQuery(r, "RecordIdentifierValueAsString", "FeatureName", "ExpirationTimeResponse")
 	if err != nil {
 		return err
@@ -199,6 +200,7 @@ func (a *API) postBatchGet(w *response, r *http.Request) error {
 		return err
 	}
 	defer rel.Unpin()
+	w.of(rel)
 	var asked batchGet
 	if err := a.readForeign(w, r, &asked); err != nil {
 		return err
