@@ -111,9 +111,14 @@ func openFiles(t *testing.T, files map[string]string, id freshet.ReleaseID) *rel
 
 func newWorld(t *testing.T, files map[string]string) *world {
 	t.Helper()
+	return newWorldOver(t, files, memfeatures.New())
+}
+
+func newWorldOver(t *testing.T, files map[string]string, rows featurestore.Driver) *world {
+	t.Helper()
 	live := &release.Live{}
 	live.Store(openFiles(t, files, "r1"))
-	log, features := eventlog.New(memlog.New(nil)), featurestore.New(memfeatures.New())
+	log, features := eventlog.New(memlog.New(nil)), featurestore.New(rows)
 	jobs, predictions := jobqueue.New(memqueue.New(), nil), predictionstore.New(mempredictions.New(), nil)
 	w := &world{t: t, log: log, Orchestrator: orchestration.New(orchestration.Deps{
 		Live: live, Log: log, Features: features, Reader: reader.New(features, log), Jobs: jobs, Predictions: predictions,

@@ -321,18 +321,22 @@ func TestAnEraseDuringAFill(t *testing.T) {
 	if through := f.behind[f.hours]; through != 60 {
 		t.Fatalf("the fill is at offset %d; want 60", through)
 	}
-	x := &erasure{entity: freshet.Entity{Kind: "user", Key: "u1"}, done: make(chan error, 1), change: func(r *eventlog.Record) (bool, error) {
-		if r.Entity.Key != "u1" {
-			return false, nil
-		}
-		r.Entity = freshet.Entity{}
-		r.Event.ID, r.Event.Type, r.Event.Payload = "", "", []byte("{}")
-		return true, nil
+	events := 0
+	x := &erasure{done: make(chan error, 1), do: func(ctx context.Context, o *owner) (err error) {
+		events, err = o.forget(ctx, freshet.Entity{Kind: "user", Key: "u1"}, func(r *eventlog.Record) (bool, error) {
+			if r.Entity.Key != "u1" {
+				return false, nil
+			}
+			r.Entity = freshet.Entity{}
+			r.Event.ID, r.Event.Type, r.Event.Payload = "", "", []byte("{}")
+			return true, nil
+		})
+		return err
 	}}
 	f.receiver.erasures[f.p] <- x
 	f.step()
-	if err := <-x.done; err != nil || x.events != 100 {
-		t.Fatalf("%d events were changed: %v", x.events, err)
+	if err := <-x.done; err != nil || events != 100 {
+		t.Fatalf("%d events were changed: %v", events, err)
 	}
 	for !f.fed[f.hours] {
 		f.step()
