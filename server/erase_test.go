@@ -184,3 +184,35 @@ func TestErase(t *testing.T) {
 		t.Error("nothing of somebody who has come back")
 	}
 }
+
+// TestEraseBeforeARollback: a push table that only the former release has comes back with it, without who was erased meanwhile.
+func TestEraseBeforeARollback(t *testing.T) {
+	t.Parallel()
+	project, data := t.TempDir(), t.TempDir()
+	write(t, filepath.Join(project, "freshet.yaml"), eraseShop)
+	write(t, filepath.Join(project, "one.json"), `{"format":"freshet.linear/1","link":"identity","features":[{"name":"n"}],"coefficients":[[1]],"intercept":[0],"outputs":["risk"]}`)
+	without := strings.Replace(eraseShop, "tables:\n  mood: { entity: user, push: true, columns: { stress: float } }\n", "", 1)
+	serve(t, project, data, func(url string) {
+		c := connect(t, url)
+		for _, user := range []string{"gone", "stays"} {
+			ask(t, url+"/push", fmt.Sprintf(`{"push_source_name":"mood","df":{"user_id":[%q],"event_timestamp":["2026-03-01T12:00:00"],"stress":[0.5]}}`, user))
+		}
+		_, rel, err := c.Deploy(t.Context(), client.DeployRequest{Project: without, Canary: "0"}, client.Decision{Actor: "ada"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rel = follow(t, c, rel.ID); rel.State != "live" {
+			t.Fatalf("%s is %s: %s", rel.ID, rel.State, rel.Last().Reason)
+		}
+		if _, err := c.Erase(t.Context(), client.User("gone")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Rollback(t.Context(), client.Decision{Actor: "ada"}); err != nil {
+			t.Fatal(err)
+		}
+		got := ask(t, url+"/get-online-features", `{"entities":{"user_id":["gone","stays"]},"features":["mood:stress"]}`)
+		if !strings.Contains(got, `"values":[null,0.5]`) {
+			t.Errorf("after the rollback: %s", got)
+		}
+	})
+}

@@ -3,6 +3,7 @@ package erase
 import (
 	"bytes"
 	"context"
+	"slices"
 
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/eventlog"
@@ -44,18 +45,10 @@ func (x *Eraser) served(ctx context.Context, r *Request, e freshet.Entity) error
 	if err := x.d.Predictions.Delete(ctx, e); err != nil {
 		return err
 	}
-	rel := x.d.Live.Pin()
-	if rel == nil {
+	if x.d.Live.Load() == nil {
 		return freshet.Errorf(freshet.Unavailable, "no release is live")
 	}
-	defer rel.Unpin()
-	var tables []freshet.TableName
-	for _, t := range rel.Project().Tables {
-		if t.Push && t.Entity == e.Kind {
-			tables = append(tables, t.Name)
-		}
-	}
-	if n, err = x.d.Tables.Erase(ctx, tables, e.Key); err != nil {
+	if n, err = x.d.Tables.Erase(ctx, x.pushTables(e.Kind), e.Key); err != nil {
 		return err
 	}
 	r.Rows += n
@@ -65,6 +58,18 @@ func (x *Eraser) served(ctx context.Context, r *Request, e freshet.Entity) error
 		}
 	}
 	return nil
+}
+
+// pushTables are those about entities of kind of all releases that are open: a rollback brings those of the former one back.
+func (x *Eraser) pushTables(kind freshet.EntityKind) (names []freshet.TableName) {
+	for _, rel := range x.d.Live.Set().Open() {
+		for _, t := range rel.Project().Tables {
+			if t.Push && t.Entity == kind && !slices.Contains(names, t.Name) {
+				names = append(names, t.Name)
+			}
+		}
+	}
+	return names
 }
 
 // finish does what is left of a request.
