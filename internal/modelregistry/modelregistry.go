@@ -5,6 +5,7 @@ package modelregistry
 import (
 	"context"
 	"io/fs"
+	"maps"
 
 	"github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/internal/release"
@@ -39,7 +40,7 @@ type Publication struct {
 }
 
 // Publish makes the artifact in dir the next version of a model. If the same bytes are a version already, that one is
-// returned and fresh is false. Nothing that serves changes. Returns what Check returns, and Conflict if the artifact says
+// returned and fresh is false; metrics that it does not have are added to what was measured of it. Nothing that serves changes. Returns what Check returns, and Conflict if the artifact says
 // that it is one of an MLflow registry which is known with other bytes.
 func (m *Models) Publish(ctx context.Context, dir fs.FS, p Publication) (v registry.ModelVersion, fresh bool, err error) {
 	if err := registry.CheckModelName(p.Model); err != nil {
@@ -74,11 +75,16 @@ func (m *Models) PublishChecked(ctx context.Context, dir fs.FS, checked Checked,
 		return v, false, err
 	}
 	if known.Number > 0 {
-		_, err := m.registry.Stat(ctx, v.Digest)
-		if freshet.CodeOf(err) == freshet.NotFound { // it was removed as garbage, and is there again
+		blob, err := m.registry.Open(ctx, v.Digest)
+		if err == nil {
+			err = blob.Close()
+		} else { // it was removed as garbage, or its file is damaged: here it is again
 			err = m.put(ctx, dir, checked.Digest)
 		}
-		return known, false, err
+		if err != nil {
+			return v, false, err
+		}
+		return known, false, m.measured(ctx, state.Model(p.Model), known, p)
 	}
 	if err := m.put(ctx, dir, checked.Digest); err != nil { // first: an entry never names what is not there
 		return v, false, err
@@ -98,7 +104,28 @@ func (m *Models) PublishChecked(ctx context.Context, dir fs.FS, checked Checked,
 		return v, false, err
 	}
 	v, _ = state.Model(p.Model).ByDigest(v.Digest)
-	return v, fresh, nil
+	if fresh {
+		return v, true, nil
+	}
+	return v, false, m.measured(ctx, state.Model(p.Model), v, p)
+}
+
+// measured keeps the metrics of who publishes a known version again. The version never changes: they stand beside it, unless they are
+// what it has.
+func (m *Models) measured(ctx context.Context, model *registry.Model, known registry.ModelVersion, p Publication) error {
+	has := maps.Clone(known.Metrics)
+	if has == nil {
+		has = make(map[string]float64)
+	}
+	for _, e := range model.EvaluationsOf(known.Number) {
+		maps.Copy(has, e.Metrics)
+	}
+	before := maps.Clone(has)
+	if maps.Copy(has, p.Metrics); maps.Equal(has, before) {
+		return nil
+	}
+	_, err := m.AddMetrics(ctx, registry.Evaluation{Model: p.Model, Version: known.Number, Metrics: p.Metrics, Source: p.Lineage.Source}, p.Actor, p.Reason)
+	return err
 }
 
 // knownVersion is the version with the bytes of v; the zero one if there is none yet.

@@ -69,6 +69,16 @@ func TestPublish(t *testing.T) {
 	if fresh || v.Number != 1 || v.Metrics["auc"] != 0.9 {
 		t.Errorf("the same bytes again are %+v, fresh is %t", v, fresh)
 	}
+	// Its metrics never change; others stand beside them, once.
+	_, _, err = publish(model("2"), modelregistry.Publication{Metrics: map[string]float64{"auc": 0.1}})
+	must(t, err)
+	_, _, err = publish(model("2"), modelregistry.Publication{})
+	must(t, err)
+	state, _, err := m.Now(t.Context())
+	must(t, err)
+	if e := state.Model(v.Model).EvaluationsOf(1); len(e) != 1 || e[0].Metrics["auc"] != 0.1 {
+		t.Errorf("what was measured after it was published is %+v; want an auc of 0.1, once", e)
+	}
 	artifact, err := m.Open(t.Context(), v)
 	must(t, err)
 	defer artifact.Close()
@@ -84,6 +94,25 @@ func TestPublish(t *testing.T) {
 	if out[0] != 21 {
 		t.Errorf("version 1 answers %v; want 21", out)
 	}
+}
+
+// TestDamaged: what the error of a damaged artifact advises, to put it again, mends it.
+func TestDamaged(t *testing.T) {
+	t.Parallel()
+	d := memregistry.New()
+	m := modelregistry.New(registry.New(d, nil), runtimes())
+	p := modelregistry.Publication{Model: "ranker", Actor: "ada"}
+	v, _, err := m.Publish(t.Context(), model("2"), p)
+	must(t, err)
+	must(t, d.Put(t.Context(), v.Digest, strings.NewReader("damaged")))
+	if _, err := m.Open(t.Context(), v); err == nil || !strings.Contains(err.Error(), "put the same artifact again") {
+		t.Errorf("the damaged artifact: %v", err)
+	}
+	_, _, err = m.Publish(t.Context(), model("2"), p)
+	must(t, err)
+	artifact, err := m.Open(t.Context(), v)
+	must(t, err)
+	must(t, artifact.Close())
 }
 
 // TestPinned expects that a version of an MLflow registry whose bytes changed is refused.
