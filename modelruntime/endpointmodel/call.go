@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
@@ -68,8 +69,11 @@ type givenUp struct{ error }
 
 func (e *givenUp) Unwrap() error { return e.error }
 
-// retryable is a failure after which the same request may do better.
-type retryable struct{ error }
+// retryable is a failure after which the same request may do better, though not before a while if the endpoint said so.
+type retryable struct {
+	error
+	after time.Duration
+}
 
 func (e *retryable) Unwrap() error { return e.error }
 
@@ -92,16 +96,16 @@ func (c *caller) call(outer context.Context, body []byte, more map[string]string
 			return a, err
 		}
 		c.metrics.observe(c.name, outcome(err), c.now().Sub(start))
-		if _, ok := errors.AsType[*retryable](err); !ok || attempt == c.document.retries || !pause(ctx, attempt) {
+		again, ok := errors.AsType[*retryable](err)
+		if !ok || attempt == c.document.retries || !pause(ctx, max(again.after, time.Millisecond<<(2*attempt))) {
 			return a, err
 		}
 		c.metrics.retried(c.name)
 	}
 }
 
-// pause waits a little before the next attempt; false if the time is over, or would be.
-func pause(ctx context.Context, attempt int) bool {
-	wait := time.Millisecond << (2 * attempt)
+// pause waits before the next attempt; false if the time is over, or would be.
+func pause(ctx context.Context, wait time.Duration) bool {
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= 2*wait {
 		return false
 	}
@@ -132,7 +136,7 @@ func (c *caller) send(ctx context.Context, body []byte, more map[string]string, 
 		if ctx.Err() != nil {
 			return answer{}, c.late()
 		}
-		return answer{}, &retryable{freshet.Errorf(freshet.Unavailable, "it cannot be reached: %w", err)}
+		return answer{}, &retryable{error: freshet.Errorf(freshet.Unavailable, "it cannot be reached: %w", err)}
 	}
 	defer res.Body.Close()
 	read, err := io.ReadAll(io.LimitReader(res.Body, limit+1))
@@ -140,13 +144,29 @@ func (c *caller) send(ctx context.Context, body []byte, more map[string]string, 
 	case err != nil && ctx.Err() != nil:
 		return answer{}, c.late()
 	case err != nil:
-		return answer{}, &retryable{freshet.Errorf(freshet.Unavailable, "its answer ended early: %w", err)}
+		return answer{}, &retryable{error: freshet.Errorf(freshet.Unavailable, "its answer ended early: %w", err)}
 	case res.StatusCode != http.StatusOK:
-		return answer{}, refusal(res.StatusCode, read)
+		err := refusal(res.StatusCode, read)
+		if again, ok := errors.AsType[*retryable](err); ok {
+			again.after = c.retryAfter(res.Header)
+		}
+		return answer{}, err
 	case int64(len(read)) > limit:
 		return answer{}, freshet.Errorf(freshet.Internal, "its answer is over %d bytes", limit)
 	}
 	return answer{res.Header, read}, nil
+}
+
+// retryAfter is how long the endpoint wants to be left alone, 0 if it does not say: seconds, or a date.
+func (c *caller) retryAfter(h http.Header) time.Duration {
+	said := h.Get("Retry-After")
+	if seconds, err := strconv.ParseUint(said, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	if at, err := http.ParseTime(said); err == nil {
+		return at.Sub(c.now())
+	}
+	return 0
 }
 
 func (c *caller) late() error {

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"testing/fstest"
 	"testing/synctest"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -235,6 +236,40 @@ func TestRetrySucceeds(t *testing.T) {
 	})
 	if got, err := predictOne(t.Context(), m); err != nil || got != 7 {
 		t.Errorf("got %v %v", got, err)
+	}
+}
+
+// TestRetryAfter: an endpoint that says when to come again is asked then, or not at all if that is too late.
+func TestRetryAfter(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		says  func() string
+		calls int
+		took  time.Duration
+	}{
+		{func() string { return "2" }, 2, 2 * time.Second},
+		{func() string { return time.Now().Add(3 * time.Second).UTC().Format(http.TimeFormat) }, 2, 3 * time.Second},
+		{func() string { return "30" }, 1, 0},
+		{func() string { return "99999999999999999999" }, 2, time.Millisecond},
+		{func() string { return "soon" }, 2, time.Millisecond},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			m, err := openText(t, `{"format":"freshet.endpoint/1","protocol":"mlflow","url":"http://h.invalid","inputs":[{"name":"a"}],"timeout":"20s"}`)
+			if err != nil {
+				t.Fatal(err)
+			}
+			calls, start, says := 0, time.Now(), tt.says()
+			m.(*model).caller.client.Transport = transport(func(*http.Request) (*http.Response, error) {
+				calls++
+				return &http.Response{StatusCode: 429, Header: http.Header{"Retry-After": {says}}, Body: io.NopCloser(strings.NewReader(""))}, nil
+			})
+			if _, err := predictOne(t.Context(), m); freshet.CodeOf(err) != freshet.Unavailable {
+				t.Errorf("%s: %v", says, err)
+			}
+			if took := time.Since(start); calls != tt.calls || took != tt.took {
+				t.Errorf("Retry-After: %s: %d calls in %v; expected %d in %v", says, calls, took, tt.calls, tt.took)
+			}
+		})
 	}
 }
 

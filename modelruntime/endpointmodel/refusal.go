@@ -38,7 +38,7 @@ func refusal(status int, body []byte) error {
 	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity, http.StatusFailedDependency:
 		return freshet.Errorf(freshet.InvalidArgument, "it refuses the rows (%d): %s", status, text)
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return &retryable{freshet.Errorf(freshet.Unavailable, "it answered %d: %s", status, text)}
+		return &retryable{error: freshet.Errorf(freshet.Unavailable, "it answered %d: %s", status, text)}
 	}
 	return freshet.Errorf(freshet.Unavailable, "it answered %d: %s", status, text)
 }
