@@ -26,22 +26,23 @@ const instead = "export the model to operators of the subset (docs/guide/models.
 
 // compiler makes a model from a graph.
 type compiler struct {
-	files    side
-	opsets   map[string]int64
-	graph    *graphProto
-	tensors  map[string]*tensor
-	makers   map[string]*nodeProto // by output
-	reads    map[string]bool       // tensors that something needs
-	program  program
-	elements int // of the machines
-	folded   int // elements computed when the model is opened
-	indexes  int
-	work     int
+	files     side
+	opsets    map[string]int64
+	functions map[operator]bool
+	graph     *graphProto
+	tensors   map[string]*tensor
+	makers    map[string]*nodeProto // by output
+	reads     map[string]bool       // tensors that something needs
+	program   program
+	elements  int // of the machines
+	folded    int // elements computed when the model is opened
+	indexes   int
+	work      int
 }
 
 func compile(dir fs.FS, m *modelProto) (modelruntime.Model, error) {
 	c := &compiler{
-		files: side{dir: dir, left: modelruntime.MaxFileBytes}, opsets: m.opsets, graph: m.graph,
+		files: side{dir: dir, left: modelruntime.MaxFileBytes}, opsets: m.opsets, functions: m.functions, graph: m.graph,
 		tensors: make(map[string]*tensor), makers: make(map[string]*nodeProto), reads: make(map[string]bool),
 	}
 	if err := c.checkNodes(); err != nil {
@@ -87,6 +88,10 @@ func (c *compiler) checkNodes() error {
 		domain := n.domain
 		if domain == "" {
 			domain = "ai.onnx"
+		}
+		if c.functions[operator{n.domain, n.op}] { // also in place of an operator that is read
+			return unsupported("operator %.60s of domain %.60s is a function that the model defines itself, which is not read: put its nodes into the graph "+
+				"(onnx.inliner.inline_local_functions)", n.op, domain)
 		}
 		if _, ok := operators[operator{n.domain, n.op}]; !ok {
 			return unsupported("operator %.60s of domain %.60s is outside the subset that is read: %s", n.op, domain, instead)

@@ -8,8 +8,9 @@ import (
 
 // modelProto is what is read of the file: the graph and the versions of the operators in it.
 type modelProto struct {
-	opsets map[string]int64 // by domain; that of ONNX itself is ""
-	graph  *graphProto
+	opsets    map[string]int64  // by domain; that of ONNX itself is ""
+	functions map[operator]bool // that the model defines itself
+	graph     *graphProto
 }
 
 type graphProto struct {
@@ -61,7 +62,7 @@ const (
 )
 
 func decodeModel(file []byte) (*modelProto, error) {
-	m := &modelProto{opsets: make(map[string]int64)}
+	m := &modelProto{opsets: make(map[string]int64), functions: make(map[operator]bool)}
 	var graph []byte
 	err := fields(file, func(f field) (err error) {
 		switch f.number {
@@ -72,6 +73,8 @@ func decodeModel(file []byte) (*modelProto, error) {
 			graph, err = f.message()
 		case 8:
 			err = m.addOpset(f)
+		case 25:
+			err = m.addFunction(f)
 		}
 		return err
 	})
@@ -111,6 +114,31 @@ func (m *modelProto) addOpset(f field) error {
 		return freshet.Errorf(freshet.TooLarge, "opset_import has more than %d domains", maxItems)
 	}
 	m.opsets[domain] = version
+	return err
+}
+
+func (m *modelProto) addFunction(f field) error {
+	message, err := f.message()
+	if err != nil {
+		return err
+	}
+	var o operator
+	err = fields(message, func(f field) (err error) {
+		switch f.number {
+		case 1:
+			o.name, err = f.text()
+		case 10:
+			o.domain, err = f.text()
+		}
+		return err
+	})
+	if o.domain == "ai.onnx" {
+		o.domain = ""
+	}
+	if len(m.functions) == maxItems {
+		return freshet.Errorf(freshet.TooLarge, "more than %d functions", maxItems)
+	}
+	m.functions[o] = true
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -208,6 +209,23 @@ func TestLabels(t *testing.T) {
 	}
 	if got := strings.Join(m.Signature().Outputs, " "); got != "z_yes z_no" {
 		t.Errorf("outputs %s", got)
+	}
+}
+
+// TestOwnFunctions: a function of the model in place of an operator is not passed over; one that nothing calls is.
+func TestOwnFunctions(t *testing.T) {
+	t.Parallel()
+	file := modelFile(input("x", kindFloat, -1, 2), output("y", kindFloat, -1, 2), node("", "Relu", list{"x"}, list{"y"}))
+	with := func(name, domain string) []byte {
+		return append(slices.Clone(file), message{}.bytes(25, message{}.text(1, name).text(10, domain))...)
+	}
+	for _, domain := range []string{"", "ai.onnx"} {
+		if _, err := open(with("Relu", domain)); freshet.CodeOf(err) != freshet.Unsupported || !strings.Contains(err.Error(), "operator Relu of domain ai.onnx is a function") {
+			t.Errorf("a function of domain %q: %v", domain, err)
+		}
+	}
+	if _, err := open(with("Relu", "com.example")); err != nil {
+		t.Errorf("a function that nothing calls: %v", err)
 	}
 }
 
