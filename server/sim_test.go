@@ -12,7 +12,7 @@ import (
 )
 
 // The simulations prove P1 (durable once), P2 (pure features), P3 (one release per prediction) and P5 (every job ends) on
-// the whole way from the log to the stored prediction: random events, duplicates, clocks, batches, restarts, crashes, trims
+// the whole way from the log to the stored prediction: random events, duplicates, clocks, batches, restarts, crashes, trims, sweeps
 // and roll-ups; after and in between, every value is compared with brute force bit for bit.
 
 var (

@@ -22,7 +22,6 @@ import (
 	"github.com/freshet-ml/freshet/feature"
 	"github.com/freshet-ml/freshet/feature/expression"
 	"github.com/freshet-ml/freshet/featurestore"
-	"github.com/freshet-ml/freshet/internal/archive"
 	"github.com/freshet-ml/freshet/internal/history"
 	"github.com/freshet-ml/freshet/internal/orchestration"
 	"github.com/freshet-ml/freshet/internal/project"
@@ -145,6 +144,7 @@ type simRun struct {
 	jobs        *jobqueue.Queue
 	predictions *predictionstore.Store
 	receiver    *receiver.Receiver // the newest
+	live        *release.Live      // its releases
 	closed      func() error
 	stops       []func() error // of what runs, in the order of their start
 }
@@ -198,13 +198,13 @@ func (s *sim) start() {
 // receive starts a receiver, with batches and checkpoints of any size. If another runs already, that one loses its
 // partitions.
 func (s *sim) receive() {
-	live := &release.Live{}
-	live.Store(s.rel)
+	s.live = &release.Live{}
+	s.live.Store(s.rel)
 	o := receiver.Options{
 		BatchEvents: 1 + s.pick(20, "events in a batch"), CheckpointRows: 1 + s.pick(30, "rows before a checkpoint"), Now: s.now,
 		Logger: slog.New(slog.DiscardHandler),
 	}
-	s.receiver = receiver.New(s.log, s.features, s.jobs, live, o)
+	s.receiver = receiver.New(s.log, s.features, s.jobs, s.live, o)
 	s.did("a receiver of %s with batches of %d and checkpoints after %d rows", s.rel.ID(), o.BatchEvents, o.CheckpointRows)
 	r := s.receiver
 	stop := running(r.Run)
@@ -246,7 +246,7 @@ func (s *sim) stop() {
 // run does steps.
 func (s *sim) run(steps int) {
 	for range steps {
-		switch step := s.pick(20, "step"); {
+		switch step := s.pick(22, "step"); {
 		case step < 9:
 			s.send(s.batch())
 		case step < 13:
@@ -260,6 +260,8 @@ func (s *sim) run(steps int) {
 			s.receive()
 		case step == 18:
 			s.archive()
+		case step < 21:
+			s.sweep()
 		default:
 			s.crash()
 		}
@@ -395,17 +397,6 @@ func (s *sim) crash() {
 		}
 	}
 	s.note(entries, nil)
-}
-
-// archive moves old events to the offline store.
-func (s *sim) archive() {
-	s.t.Helper()
-	retention := []time.Duration{time.Millisecond, time.Minute, time.Hour}[s.pick(3, "retention")]
-	a := archive.New(s.log.Log, s.offline, s.receiver.Checkpoint, archive.Options{Retention: retention, Now: s.now, Logger: slog.New(slog.DiscardHandler)})
-	if err := a.Once(context.Background()); err != nil {
-		s.t.Fatalf("%v", err)
-	}
-	s.did("old events are archived")
 }
 
 // caughtUp waits until the rows have all events.
