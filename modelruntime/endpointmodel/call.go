@@ -22,7 +22,7 @@ type caller struct {
 	url         string
 	contentType string
 	client      *http.Client
-	breaker     *gobreaker.CircuitBreaker[answer]
+	breaker     *gobreaker.CircuitBreaker[struct{}]
 	metrics     *metrics
 	now         func() time.Time
 }
@@ -54,7 +54,7 @@ func newCaller(d *document, p protocol, x *metrics) *caller {
 		// Another address than the file's is not asked, and gets no secret.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	c.breaker = gobreaker.NewCircuitBreaker[answer](gobreaker.Settings{
+	c.breaker = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
 		Name: c.name, Timeout: breakerOpen,
 		ReadyToTrip:  func(n gobreaker.Counts) bool { return n.ConsecutiveFailures >= breakerFailures },
 		IsSuccessful: func(err error) bool { return err == nil || freshet.CodeOf(err) == freshet.InvalidArgument },
@@ -77,28 +77,35 @@ type retryable struct {
 
 func (e *retryable) Unwrap() error { return e.error }
 
-// call sends body, and again after a failure that may pass, as long as the file's timeout and ctx allow.
-func (c *caller) call(outer context.Context, body []byte, more map[string]string, limit int64) (answer, error) {
+// call sends body, and again after a failure that may pass, as long as the file's timeout and ctx allow. An answer that read cannot
+// read is a failure of the endpoint too.
+func (c *caller) call(outer context.Context, body []byte, more map[string]string, limit int64, read func(answer) error) error {
 	ctx, cancel := context.WithTimeout(outer, c.document.timeout)
 	defer cancel()
 	for attempt := 0; ; attempt++ {
 		start := c.now()
-		a, err := c.breaker.Execute(func() (answer, error) {
+		_, err := c.breaker.Execute(func() (none struct{}, err error) {
 			a, err := c.send(ctx, body, more, limit)
 			if err != nil && outer.Err() != nil {
-				return a, &givenUp{outer.Err()}
+				return none, &givenUp{outer.Err()}
 			}
-			return a, err
+			if err != nil {
+				return none, err
+			}
+			if err := read(a); err != nil {
+				return none, freshet.Errorf(freshet.Internal, "its answer does not fit: %w", err)
+			}
+			return none, nil
 		})
 		if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
 			err = freshet.Errorf(freshet.Unavailable, "it failed %d times in a row and is not asked for %v", breakerFailures, breakerOpen)
 			c.metrics.observe(c.name, "open", 0)
-			return a, err
+			return err
 		}
 		c.metrics.observe(c.name, outcome(err), c.now().Sub(start))
 		again, ok := errors.AsType[*retryable](err)
 		if !ok || attempt == c.document.retries || !pause(ctx, max(again.after, time.Millisecond<<(2*attempt))) {
-			return a, err
+			return err
 		}
 		c.metrics.retried(c.name)
 	}

@@ -96,12 +96,9 @@ func (m *model) Predict(ctx context.Context, inputs, outputs []float64) error {
 	}
 	body, more := m.protocol.encode(nil, rows, inputs)
 	limit := answerOverhead + int64(len(outputs))*bytesPerOutput
-	a, err := m.caller.call(ctx, body, more, limit)
+	err = m.caller.call(ctx, body, more, limit, func(a answer) error { return m.protocol.decode(a, rows, outputs) })
 	if err != nil {
 		return freshet.Errorf("", "endpoint %s: %w", m.caller.name, err)
-	}
-	if err := m.protocol.decode(a, rows, outputs); err != nil {
-		return freshet.Errorf(freshet.Internal, "endpoint %s: its answer does not fit: %w", m.caller.name, err)
 	}
 	return nil
 }

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	freshet "github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/modelruntime"
@@ -353,7 +354,8 @@ func TestMetrics(t *testing.T) {
 	t.Parallel()
 	r, registry := New(), prometheus.NewRegistry()
 	registry.MustRegister(r)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `[1]`) }))
+	answer := `[1]`
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, answer) }))
 	defer server.Close()
 	m, err := r.Open(fstest.MapFS{"m": {Data: fmt.Appendf(nil, `{"format":"freshet.endpoint/1","protocol":"mlflow","url":%q,"inputs":[{"name":"a"}],"timeout":"20s"}`, server.URL)}}, "m")
 	if err != nil {
@@ -362,8 +364,25 @@ func TestMetrics(t *testing.T) {
 	if _, err := predictOne(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}
+	answer = `[1,2,3]`
+	if _, err := predictOne(t.Context(), m); freshet.CodeOf(err) != freshet.Internal {
+		t.Errorf("an answer that does not fit: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	m.(*model).caller.client.Transport = transport(func(*http.Request) (*http.Response, error) {
+		cancel()
+		return nil, ctx.Err()
+	})
+	if _, err := predictOne(ctx, m); err == nil {
+		t.Error("an ended context was not seen")
+	}
 	families, err := registry.Gather()
 	if err != nil || len(families) != 2 {
 		t.Errorf("%d families, %v", len(families), err)
+	}
+	for _, outcome := range []string{"ok", "internal", "given_up"} {
+		if n := testutil.ToFloat64(r.metrics.requests.WithLabelValues(m.(*model).caller.name, outcome)); n != 1 {
+			t.Errorf("%v requests ended %s; expected 1", n, outcome)
+		}
 	}
 }

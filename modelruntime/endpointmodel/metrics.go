@@ -1,6 +1,7 @@
 package endpointmodel
 
 import (
+	"errors"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,7 +19,7 @@ type metrics struct {
 func newMetrics() *metrics {
 	return &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "freshet_endpoint_requests_total",
-			Help: "Requests to remote models, by how they ended; open: not sent, the circuit breaker was open."}, []string{"endpoint", "outcome"}),
+			Help: "Requests to remote models, by how they ended; open: not sent, the circuit breaker was open; given_up: who asked had no more time."}, []string{"endpoint", "outcome"}),
 		retries: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "freshet_endpoint_retries_total",
 			Help: "Requests to remote models that were sent again."}, []string{"endpoint"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "freshet_endpoint_seconds",
@@ -49,6 +50,9 @@ func (x *metrics) retried(endpoint string) { x.retries.WithLabelValues(endpoint)
 func outcome(err error) string {
 	if err == nil {
 		return "ok"
+	}
+	if _, ok := errors.AsType[*givenUp](err); ok {
+		return "given_up"
 	}
 	return string(freshet.CodeOf(err))
 }
