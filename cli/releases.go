@@ -188,7 +188,15 @@ func (c *rollbackCommand) Run(ctx context.Context, sh *shell) error {
 	if err != nil {
 		return err
 	}
-	return sh.printDecided(rel)
+	if sh.json {
+		return sh.printJSON(rel)
+	}
+	all, err := cl.ListReleases(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(sh.out, "%s is live again, %s is kept ready\n", rel.ID, all.Former)
+	return err
 }
 
 // decide takes a decision about the release with a name, or about the one on its way.
