@@ -130,13 +130,13 @@ func TestCrowd(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b := &bench{t: t, box: box, options: Options{Line: 8, Lanes: 2, Each: 250 * time.Millisecond}}
+		b := &bench{t: t, box: box, options: Options{Line: 8, Lanes: 2, Each: 800 * time.Millisecond}}
 		b.start(p)
 		b.device("d", push.APNs)
-		const crowd = 400
+		const crowd = 120
 		for i := range crowd {
 			b.add(i, func(m *outbox.Message) {
-				if m.ExpiresAt = m.CreatedAt.Add(time.Hour); i < 100 {
+				if m.ExpiresAt = m.CreatedAt.Add(time.Hour); i < 30 {
 					m.ExpiresAt = m.CreatedAt.Add(10 * time.Minute)
 				}
 			})
@@ -148,7 +148,7 @@ func TestCrowd(t *testing.T) {
 		if n := disk.n.Load() - before; n > 12*crowd { // each waits 50 to 100 s
 			t.Errorf("%d writes in 10 minutes", n)
 		}
-		if n := box.Waiting(); n != crowd-100 {
+		if n := box.Waiting(); n != crowd-30 {
 			t.Errorf("%d wait, some of them past their time", n)
 		}
 		down.Store(false)
