@@ -3,7 +3,9 @@ package server_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -53,7 +55,7 @@ func TestErase(t *testing.T) {
 	start := func(f func(c *client.Client)) {
 		t.Helper()
 		s, err := server.New(t.Context(), server.Options{
-			Project: project, Data: data, Listen: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler), LogRetention: 400 * time.Millisecond, CheckEvery: -1,
+			Project: project, Data: data, Listen: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler), LogRetention: 400 * time.Millisecond, CheckEvery: time.Millisecond,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -151,6 +153,15 @@ func TestErase(t *testing.T) {
 	if found := traces(); len(found) != 0 {
 		t.Errorf("after: %v", found)
 	}
+	start(func(c *client.Client) { // the rows are what the changed log says
+		for n := 0; n < 5000 && metric(t, c, "freshet_feature_checked_total") < 20; n++ {
+			feature(c, "fans", "item", "c1", "last")
+			feature(c, "trend", "item", "c1", "starts")
+		}
+		if checked, wrong := metric(t, c, "freshet_feature_checked_total"), metric(t, c, "freshet_feature_mismatch_total"); checked < 20 || wrong != 0 {
+			t.Errorf("%v reads were checked, %v were not what the log says", checked, wrong)
+		}
+	})
 	// A changed view is filled by a replay of everything: of the log and the files as they are now.
 	text := strings.ReplaceAll(eraseShop, "n: count() }", "n: count(), m: count() }")
 	text = strings.ReplaceAll(text, "starts: count(),", "starts: count(), again: count(),")
@@ -215,4 +226,23 @@ func TestEraseBeforeARollback(t *testing.T) {
 			t.Errorf("after the rollback: %s", got)
 		}
 	})
+}
+
+// metric reads a metric without labels.
+func metric(t *testing.T, c *client.Client, name string) (value float64) {
+	t.Helper()
+	res, err := http.Get(c.URL() + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "\n"+name+" ")
+	if _, err := fmt.Sscan(rest, &value); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return value
 }
