@@ -16,8 +16,11 @@ import (
 	"github.com/freshet-ml/freshet/internal/release"
 )
 
-// maxHistory bounds the events of one key that a read of the past holds in memory.
-const maxHistory = 100_000
+// The events of one key that a read of the past holds in memory are bounded, and the bytes of what they say.
+const (
+	maxHistory      = 100_000
+	maxHistoryBytes = 128 << 20
+)
 
 // past gives all events of a partition (eventlog.Log, or history.Log where old ones are elsewhere).
 type past interface {
@@ -30,6 +33,8 @@ type Reader struct {
 	log     past
 	buffers sync.Pool // of *buffer
 	sampler sampler
+
+	maxEvents, maxBytes int // of one key, in a read of the past
 }
 
 // buffer holds what one read needs beside its answer.
@@ -40,7 +45,10 @@ type buffer struct {
 
 // New returns a Reader over the rows and the log that they were made of.
 func New(rows *featurestore.Store, log past) *Reader {
-	return &Reader{rows: rows, log: log, buffers: sync.Pool{New: func() any { return &buffer{} }}, sampler: newSampler()}
+	return &Reader{
+		rows: rows, log: log, buffers: sync.Pool{New: func() any { return &buffer{} }}, sampler: newSampler(),
+		maxEvents: maxHistory, maxBytes: maxHistoryBytes,
+	}
 }
 
 // Values appends to dst all features of views, in order, for the entity with key at the moment at; the views are of one
@@ -143,6 +151,7 @@ func (r *Reader) history(ctx context.Context, rel *release.Opened, views []*feat
 func (r *Reader) events(ctx context.Context, rel *release.Opened, e freshet.Entity, since freshet.Timestamp) ([]feature.HistoricEvent, error) {
 	schema := rel.Project().Schema
 	var events []feature.HistoricEvent
+	bytes := 0
 	scan := eventlog.Scan{
 		Match:     func(kind, key []byte) bool { return string(key) == string(e.Key) && string(kind) == string(e.Kind) },
 		NotBefore: since, // no event is taken before it happens
@@ -158,8 +167,9 @@ func (r *Reader) events(ctx context.Context, rel *release.Opened, e freshet.Enti
 		if err := schema.DecodeEvent(&record.Event, rec); err != nil {
 			continue // of a type that the project no longer has; the receiver has counted it
 		}
-		if len(events) == maxHistory {
-			return nil, freshet.Errorf(freshet.Unprocessable, "%s has more than %d events; a read of its past is not possible", e, maxHistory)
+		bytes += len(record.Event.Payload)
+		if len(events) == r.maxEvents || bytes > r.maxBytes {
+			return nil, freshet.Errorf(freshet.Unprocessable, "%s has more than %d events, or %d bytes of them; a read of its past is not possible", e, r.maxEvents, r.maxBytes)
 		}
 		events = append(events, feature.HistoricEvent{Record: rec, MaxEventTime: record.MaxEventTime})
 	}

@@ -15,7 +15,7 @@ type cause int
 
 const (
 	none       cause = iota
-	longPast         // the entity has too many events
+	longPast         // the entity has too many events, or too long ones
 	longLog          // the partition has too many
 	unknown          // the row does not know the moment: a read would have come from the log as well
 	unreadable       // the log or the rows could not be read
@@ -53,7 +53,7 @@ func (h *history) through(offset freshet.Offset) []feature.HistoricEvent {
 
 // history reads the events of the entity of s that its view can see, up to an offset.
 func (c *Checker) history(ctx context.Context, s reader.Served, through freshet.Offset) (h history) {
-	passed := 0
+	passed, bytes := 0, 0
 	since := s.View.Since(s.At)
 	scan := eventlog.Scan{NotBefore: since, Match: func(kind, key []byte) bool {
 		passed++
@@ -70,7 +70,9 @@ func (c *Checker) history(ctx context.Context, s reader.Served, through freshet.
 			return h
 		case record.Event.EventTime < since || !s.View.Listens(record.Event.Type):
 			continue
-		case len(h.events) == c.o.MaxEvents:
+		}
+		bytes += len(record.Event.Payload)
+		if len(h.events) == c.o.MaxEvents || bytes > c.o.MaxBytes {
 			return history{cause: longPast}
 		}
 		rec := schema.NewRecord()

@@ -25,6 +25,8 @@ type Options struct {
 	Every time.Duration
 	// MaxEvents is how many events of one entity are looked at; where there are more it is not checked. Defaults to 10,000.
 	MaxEvents int
+	// MaxBytes bounds what these events say in the same way. Defaults to 16 MiB.
+	MaxBytes int
 	// MaxRecords is how many records of the partition are passed over on the way to them. Defaults to 2,000,000.
 	MaxRecords int
 	Now        func() time.Time // Defaults to time.Now
@@ -69,6 +71,9 @@ func New(served served, rows rows, log past, o Options) *Checker {
 	}
 	if o.MaxEvents == 0 {
 		o.MaxEvents = 10_000
+	}
+	if o.MaxBytes == 0 {
+		o.MaxBytes = 16 << 20
 	}
 	if o.MaxRecords == 0 {
 		o.MaxRecords = 2_000_000

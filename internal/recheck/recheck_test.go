@@ -151,6 +151,7 @@ func TestCheck(t *testing.T) {
 		"a row that missed the last events": {events: 5, applied: 3, through: all, want: Stats{Checked: 1, Mismatched: 1}, says: "key=u1"},
 		"a row that is lost":                {events: 5, through: all, want: Stats{Checked: 1, Mismatched: 1}, says: "key=u1"},
 		"a long history":                    {events: 5, applied: 5, o: Options{MaxEvents: 4}, unchecked: longPast},
+		"long events":                       {events: 5, applied: 5, o: Options{MaxBytes: 100}, unchecked: longPast},
 		"a long log":                        {events: 5, applied: 5, o: Options{MaxRecords: 3}, unchecked: longLog},
 	} {
 		t.Run(name, func(t *testing.T) {
