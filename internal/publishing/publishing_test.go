@@ -220,6 +220,47 @@ func TestAbortWhileItIsVerified(t *testing.T) {
 	}
 }
 
+// TestWhatWasTriedIsSaid: of new models whether there were golden rows; and however much there is to say, the release goes on.
+func TestWhatWasTriedIsSaid(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.publish(scoreModel(3))
+	r.deploy(deployment.Request{})
+	r.steps()
+	why := func(id freshet.ReleaseID) string { s := r.state(); return s.Release(id).Since().Reason }
+	if got, want := why("r2"), "score@2: it brings no golden rows: it was opened, and not tried; no users were seen lately to compare answers"; got != want {
+		t.Errorf("of a new model: %q, want %q", got, want)
+	}
+	r.deploy(deployment.Request{Project: changedView})
+	r.steps()
+	if got, want := why("r3"), "no users were seen lately to compare answers"; got != want {
+		t.Errorf("of a changed view: %q, want %q", got, want)
+	}
+	for i := range 150 {
+		r.layers.set(func(l *layers) {
+			l.users = append(l.users, freshet.Entity{Kind: "user", Key: freshet.Key(fmt.Sprint("u", i))})
+		})
+	}
+	r.layers.set(func(l *layers) {
+		l.predict = func(rel *release.Opened, req release.Request) (freshet.Prediction, error) {
+			return answered(float64(len(req.Entity.Key))), nil
+		}
+	})
+	many := testProject
+	for i := range 200 {
+		many += fmt.Sprintf("  a_pipeline_of_very_many_%d: { from: view, entity: user, model: score, inputs: { k: factor.x } }\n", i)
+	}
+	many = strings.Replace(many, "pipelines: { score: { from: view, entity: user, model: score, inputs: { k: factor.x } } }\n",
+		"pipelines:\n  score: { from: view, entity: user, model: score, inputs: { k: factor.x } }\n", 1)
+	r.deploy(deployment.Request{Project: many})
+	r.steps()
+	r.deploy(deployment.Request{Project: strings.Replace(many, "count()", "count(seconds > 2)", 1)})
+	r.steps()
+	if got := why("r5"); r.state().Live != "r5" || len(got) != maxReason+len("…") {
+		t.Errorf("%d bytes are said: %s", len(got), got)
+	}
+}
+
 // meanwhile are channels that lack nothing; what is to be decided while a request is looked at is decided when they are asked.
 type meanwhile func()
 

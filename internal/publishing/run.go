@@ -78,7 +78,15 @@ func (p *Publisher) step(ctx context.Context, state deployment.Releases) error {
 	return nil
 }
 
-func by(reason string) deployment.By { return deployment.By{Actor: server, Reason: reason} }
+// maxReason bounds what is written into the log, however many pipelines there are to speak of.
+const maxReason = 1000
+
+func by(reason string) deployment.By {
+	if len(reason) > maxReason {
+		reason = reason[:maxReason] + "…"
+	}
+	return deployment.By{Actor: server, Reason: validText(reason)}
+}
 
 func (p *Publisher) openedRelease(id freshet.ReleaseID) *release.Opened {
 	p.mu.Lock()
@@ -155,15 +163,9 @@ func (p *Publisher) reopen(ctx context.Context, r *deployment.Release) (*release
 	return rel, nil
 }
 
-// maxReason bounds what is written into the log.
-const maxReason = 1000
-
 func (p *Publisher) fail(ctx context.Context, kind string, r *deployment.Release, why string) error {
-	if len(why) > maxReason {
-		why = why[:maxReason] + "…"
-	}
 	state := r.State
-	return p.change(ctx, kind, deployment.Change{Release: r.ID()}, by(validText(why)), func(s deployment.Releases) bool {
+	return p.change(ctx, kind, deployment.Change{Release: r.ID()}, by(why), func(s deployment.Releases) bool {
 		return s.Release(r.ID()).State == state
 	})
 }

@@ -3,6 +3,7 @@ package publishing
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/freshet-ml/freshet"
@@ -13,7 +14,8 @@ import (
 // verify tries a release before any user sees it: the golden rows of models that are new, then users that were seen lately,
 // answered by the live release and by this one. It says what was found; the error says why the release must not go on.
 func (p *Publisher) verify(ctx context.Context, r *deployment.Release, rel *release.Opened) (found string, err error) {
-	if err := p.golden(ctx, r, rel); err != nil {
+	texts, err := p.golden(ctx, rel)
+	if err != nil {
 		return "", err
 	}
 	live := p.Live.Pin()
@@ -21,14 +23,15 @@ func (p *Publisher) verify(ctx context.Context, r *deployment.Release, rel *rele
 		return "", nil
 	}
 	defer live.Unpin()
-	return p.sample(ctx, r, live, rel)
+	sampled, err := p.sample(ctx, r, live, rel)
+	return strings.Join(append(texts, sampled), "; "), err
 }
 
-// golden runs the golden rows of the models that the live release does not have.
-func (p *Publisher) golden(ctx context.Context, r *deployment.Release, rel *release.Opened) error {
+// golden runs the golden rows of the models that the live release does not have, and says of each what it has run.
+func (p *Publisher) golden(ctx context.Context, rel *release.Opened) (texts []string, err error) {
 	versions, _, err := p.Versions.Now(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	live := p.Live.Load()
 	for _, m := range rel.Models() {
@@ -37,21 +40,22 @@ func (p *Publisher) golden(ctx context.Context, r *deployment.Release, rel *rele
 		}
 		v, ok := versions.Model(m.Name).Version(m.Version)
 		if !ok {
-			return freshet.Errorf(freshet.Internal, "model %s: version %d is not in the registry", m.Name, m.Version)
+			return nil, freshet.Errorf(freshet.Internal, "model %s: version %d is not in the registry", m.Name, m.Version)
 		}
 		artifact, err := p.Versions.Open(ctx, v)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		_, err = p.Versions.Check(ctx, artifact)
+		checked, err := p.Versions.Check(ctx, artifact)
 		if closed := artifact.Close(); err == nil {
 			err = closed
 		}
 		if err != nil {
-			return freshet.Errorf("", "model %s: %w", v.Label(), err)
+			return nil, freshet.Errorf("", "model %s: %w", v.Label(), err)
 		}
+		texts = append(texts, v.Label()+": "+checked.Golden.String())
 	}
-	return nil
+	return texts, nil
 }
 
 // Bounds of a sample: entities of a pipeline, and the time for all. What was tried until then is judged.
@@ -87,14 +91,14 @@ func (p *Publisher) sample(ctx context.Context, r *deployment.Release, live, rel
 		}
 	}
 	if tried == 0 {
-		return "golden rows agree; no users were seen lately to compare answers", nil
+		return "no users were seen lately to compare answers", nil
 	}
 	verdict := trial.Verdict(deployment.SampleLimits)
 	if verdict.Breach != "" {
 		return "", freshet.Errorf(freshet.Unprocessable, "%d users that were seen lately, answered by %s and by %s: %s; --accept %s lets it pass",
 			tried, live.ID(), rel.ID(), verdict.Detail, verdict.Breach)
 	}
-	return fmt.Sprintf("golden rows agree; %d users that were seen lately, answered by both: %s", tried, verdict.Detail), nil
+	return fmt.Sprintf("%d users that were seen lately, answered by both: %s", tried, verdict.Detail), nil
 }
 
 // ask has one release answer, for the trial alone.
