@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 
@@ -108,7 +109,7 @@ func (a *API) oipModel(r *http.Request) (oipAsked, error) {
 		m, err := modelOf(rel, name, version)
 		if err != nil {
 			rel.Unpin()
-			return oipAsked{}, err
+			return oipAsked{}, a.withVersion(r.Context(), name, err)
 		}
 		return oipAsked{Model: m, release: rel}, nil
 	}
@@ -126,6 +127,18 @@ func (a *API) oipModel(r *http.Request) (oipAsked, error) {
 		return oipAsked{}, err
 	}
 	return oipAsked{Model: loaded.Model, loaded: loaded}, nil
+}
+
+// withVersion says of a model that the live release does not have, and the registry has, how it is asked.
+func (a *API) withVersion(ctx context.Context, name string, err error) error {
+	if freshet.CodeOf(err) != freshet.NotFound {
+		return err
+	}
+	n, lookup := a.newest(ctx, freshet.ModelName(name))
+	if lookup != nil {
+		return err
+	}
+	return freshet.FieldErrorf(freshet.NotFound, "model", "there is no model %.64q in the live release; ask a version of the registry: /v2/models/%.64s/versions/%d", name, name, n)
 }
 
 // numberOf reads a version that is asked for.

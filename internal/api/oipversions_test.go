@@ -68,7 +68,8 @@ func TestOIPVersions(t *testing.T) {
 	r.wantOIPError(infer("m", "newest"), 404, `no version "newest"`)
 	r.wantOIPError(infer("m", "0"), 404, "no version")
 	r.wantOIPError(infer("none", "1"), 404, "no model")
-	r.wantOIPError(r.post("/v2/models/other/infer", `{}`), 404, "no model")
+	r.wantOIPError(r.post("/v2/models/other/infer", `{}`), 404, "no model", "/v2/models/other/versions/1")
+	r.wantOIPError(r.post("/v2/models/none/infer", `{}`), 404, "there is no model")
 	r.wantOIPError(r.post("/v2/repository/models/m/load", `{"parameters":{"version":"9"}}`), 404, "no version 9")
 	r.wantOIPError(r.post("/v2/repository/models/m/load", `{"parameters":{"version":"x"}}`), 404, "no version")
 }
