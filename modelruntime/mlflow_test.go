@@ -41,6 +41,8 @@ func TestSignature(t *testing.T) {
 	}{
 		{"none", flavors, linear, []modelruntime.Column{{Name: "a"}, {Name: "b"}}},
 		{"null", flavors + "signature: null\n", linear, []modelruntime.Column{{Name: "a"}, {Name: "b"}}},
+		{"predict_fn null", strings.Replace(flavors, "loader_module: mlflow.lightgbm", "predict_fn: null", 1), linear, []modelruntime.Column{{Name: "a"}, {Name: "b"}}},
+		{"predict_fn", strings.Replace(flavors, "loader_module: mlflow.lightgbm", "predict_fn: predict_proba", 1), linear, []modelruntime.Column{{Name: "a"}, {Name: "b"}}},
 		{"null inputs", flavors + "signature:\n  inputs: null\n", linear, []modelruntime.Column{{Name: "a"}, {Name: "b"}}},
 		{
 			"the order is the model's", withSignature(`[{"name":"b","type":"long","required":false},{"name":"a","type":"double"}]`), linear,
@@ -122,6 +124,7 @@ func TestMLflowRefused(t *testing.T) {
 		{"not there", "flavors:\n  lightgbm:\n    data: gone.bin\n", freshet.InvalidArgument, "gone.bin"},
 		{"alias", "flavors: *x\n", freshet.InvalidArgument, ""},
 		{"pyfunc with data", "flavors:\n  python_function:\n    data: model.bin\n", freshet.Unsupported, "python_function"},
+		{"another function", strings.Replace(flavors, "loader_module: mlflow.lightgbm", "predict_fn: decision_function", 1), freshet.Unsupported, "decision_function"},
 		{"unknown flavor", "flavors:\n  spark:\n    model_data: model.bin\n", freshet.Unsupported, "spark"},
 		{"signature no text", flavors + "signature:\n  inputs: [1]\n", freshet.InvalidArgument, "signature"},
 		{"text column", signature(`[{"name":"a","type":"string"},{"name":"b","type":"double"}]`), freshet.Unsupported, "string"},

@@ -1,6 +1,7 @@
 package modelruntime
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
@@ -95,6 +96,9 @@ func tooDeep(t *token.Token) error {
 	return freshet.Errorf(freshet.InvalidArgument, "line %d: the YAML is nested too deep", t.Position.Line)
 }
 
+// answered are the functions of Python that a model stands for.
+var answered = []string{"predict", "predict_proba"}
+
 func parseFlavors(n ast.Node) ([]flavor, error) {
 	list, ok := pairs(n)
 	if !ok {
@@ -110,6 +114,11 @@ func parseFlavors(n ast.Node) ([]flavor, error) {
 				f.data, _ = text(s.Value)
 			case "model_class":
 				f.class, _ = text(s.Value)
+			case "predict_fn": // of python_function, which says it for scikit-learn
+				if fn, ok := text(s.Value); ok && !slices.Contains(answered, fn) {
+					return nil, freshet.Errorf(freshet.Unsupported, "flavor %s: predict_fn is %.60q: models answer what predict gives, and classifiers what predict_proba gives; "+
+						"log the model with pyfunc_predict_fn=\"predict_proba\" or without it", f.name, fn)
+				}
 			}
 		}
 		all = append(all, f)
