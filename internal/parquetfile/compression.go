@@ -10,7 +10,6 @@ import (
 	"github.com/klauspost/compress/snappy"
 	"github.com/klauspost/compress/zstd"
 	"github.com/parquet-go/parquet-go/format"
-	"github.com/pierrec/lz4/v4"
 
 	freshet "github.com/freshet-ml/freshet"
 )
@@ -18,7 +17,7 @@ import (
 var errSize = errors.New("a page does not have the size that it says")
 
 // decompress decompresses a page that says to have size bytes then, and never makes more of it. What it returns is valid until it is
-// called again. The library's own decompression has no bound, and for LZ4 no end.
+// called again. The library's own decompression has no bound.
 func (f *File) decompress(codec format.CompressionCodec, data []byte, size int) ([]byte, error) {
 	if codec == format.Uncompressed {
 		return data, nil
@@ -43,9 +42,7 @@ func (f *File) decompress(codec format.CompressionCodec, data []byte, size int) 
 		n, err = fill(page, brotli.NewReader(bytes.NewReader(data)))
 	case format.Zstd:
 		n, err = f.decompressZstd(page, data)
-	case format.Lz4Raw:
-		n, err = lz4.UncompressBlock(data, page)
-	default:
+	default: // with LZ4 the library gives what lies in memory: it makes a larger buffer and goes on with the one that it began with
 		return nil, freshet.Errorf(freshet.Unsupported, "compression %s is not read: write it with zstd or snappy", codec)
 	}
 	if err == nil && n != size {

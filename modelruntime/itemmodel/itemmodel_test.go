@@ -126,6 +126,32 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestWholeNumbers: ids that are numbers are their decimal texts, and weights may be counts; what looks like a number and is a time is not read.
+func TestWholeNumbers(t *testing.T) {
+	t.Parallel()
+	type numbers struct {
+		Item   int64 `parquet:"item"`
+		Other  int64 `parquet:"other"`
+		Weight int32 `parquet:"weight"`
+	}
+	opened, err := open(parquetFile(t, numbers{7, -8, 3}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, got := opened.(modelruntime.Ranker), make([]float64, 1)
+	if err := m.Rank(context.Background(), [][]float64{{m.Encode(1, "7")}}, []float64{m.Encode(0, "-8"), 1}, got); err != nil || got[0] != 3 {
+		t.Errorf("%v, %v; expected 3", got, err)
+	}
+	type times struct {
+		Item   int64 `parquet:"item,timestamp"`
+		Other  int64 `parquet:"other"`
+		Weight int32 `parquet:"weight"`
+	}
+	if _, err := open(parquetFile(t, times{7, 8, 3})); freshet.CodeOf(err) != freshet.Unsupported || freshet.FieldOf(err) != "item" {
+		t.Errorf("ids that are times: %v", err)
+	}
+}
+
 // TestLie: a table that says to have more values than it has costs no more than it has. Not parallel: it counts allocations.
 func TestLie(t *testing.T) {
 	lie := parquetfiletest.Lie(t, parquetFile(t, line{"a", "b", 2}))

@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
 
 	freshet "github.com/freshet-ml/freshet"
 	"github.com/freshet-ml/freshet/internal/parquetfile"
@@ -146,6 +147,21 @@ func number(v parquet.Value) float64 {
 	return float64(v.Int64())
 }
 
+// plain reports that the values of a type are what their bytes say: no dates, decimals or numbers without a sign.
+func plain(t parquet.Type) bool {
+	l := t.LogicalType()
+	if l == nil || t.Kind() == parquet.ByteArray {
+		return true
+	}
+	switch l := l.Value.(type) {
+	case nil:
+		return true
+	case *format.IntType:
+		return l.IsSigned
+	}
+	return false
+}
+
 // parquetColumns finds the three columns and checks that their types can be read: ids are texts or whole numbers.
 func parquetColumns(found []*parquet.Column) (at [3]int, err error) {
 	names := make([]string, len(found))
@@ -162,7 +178,7 @@ func parquetColumns(found []*parquet.Column) (at [3]int, err error) {
 		if name == "weight" {
 			kinds = []parquet.Kind{parquet.Float, parquet.Double, parquet.Int32, parquet.Int64}
 		}
-		if !c.Leaf() || c.Repeated() || !slices.Contains(kinds, c.Type().Kind()) || c.Type().LogicalType() != nil && c.Type().Kind() != parquet.ByteArray {
+		if !c.Leaf() || c.Repeated() || !slices.Contains(kinds, c.Type().Kind()) || !plain(c.Type()) {
 			return at, freshet.FieldErrorf(freshet.Unsupported, name, "column %s: values of %s are not read: %s", name, fmt.Sprint(c.Type()),
 				map[bool]string{true: "write floats", false: "write texts or 64-bit whole numbers"}[name == "weight"])
 		}
