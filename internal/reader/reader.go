@@ -150,8 +150,10 @@ func (r *Reader) history(ctx context.Context, rel *release.Opened, views []*feat
 // events are those about e that happened at since or after, in the order of the log.
 func (r *Reader) events(ctx context.Context, rel *release.Opened, e freshet.Entity, since freshet.Timestamp) ([]feature.HistoricEvent, error) {
 	schema := rel.Project().Schema
-	var events []feature.HistoricEvent
-	bytes := 0
+	var held struct { // together: the loop moves to the heap what it changes
+		events []feature.HistoricEvent
+		bytes  int
+	}
 	scan := eventlog.Scan{
 		Match:     func(kind, key []byte) bool { return string(key) == string(e.Key) && string(kind) == string(e.Kind) },
 		NotBefore: since, // no event is taken before it happens
@@ -167,13 +169,13 @@ func (r *Reader) events(ctx context.Context, rel *release.Opened, e freshet.Enti
 		if err := schema.DecodeEvent(&record.Event, rec); err != nil {
 			continue // of a type that the project no longer has; the receiver has counted it
 		}
-		bytes += len(record.Event.Payload)
-		if len(events) == r.maxEvents || bytes > r.maxBytes {
+		held.bytes += len(record.Event.Payload)
+		if len(held.events) == r.maxEvents || held.bytes > r.maxBytes {
 			return nil, freshet.Errorf(freshet.Unprocessable, "%s has more than %d events, or %d bytes of them; a read of its past is not possible", e, r.maxEvents, r.maxBytes)
 		}
-		events = append(events, feature.HistoricEvent{Record: rec, MaxEventTime: record.MaxEventTime})
+		held.events = append(held.events, feature.HistoricEvent{Record: rec, MaxEventTime: record.MaxEventTime})
 	}
-	return events, nil
+	return held.events, nil
 }
 
 // RowInfo tells about the stored row of key in v: the event time of its last event and its offset. ok is false without a
