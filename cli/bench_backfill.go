@@ -251,19 +251,20 @@ func (f *backfilling) serving(ctx context.Context, id freshet.ReleaseID) error {
 	}
 }
 
-// until sends the live load until something is over.
+// until sends the live load until something is over, for a window at least.
 func (f *backfilling) until(ctx context.Context, over <-chan struct{}, into *benchLiveLatency, what string) error {
-	for ctx.Err() == nil {
-		select {
-		case <-over:
-			return nil
-		default:
-		}
+	for {
 		if err := f.window(ctx, into, f.Window, what); err != nil {
 			return err
 		}
+		select {
+		case <-over:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		default:
+		}
 	}
-	return ctx.Err()
 }
 
 // window sends a piece of the live load.

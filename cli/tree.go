@@ -8,7 +8,7 @@ type tree struct {
 
 	Serve serveCommand `cmd:"" group:"run" help:"Run the server."`
 	Demo  demoCommand  `cmd:"" group:"run" help:"See it work: a server, an example app and its users, in one command."`
-	Bench benchCommand `cmd:"" group:"run" help:"Measure this machine: ingest, event to prediction."`
+	Bench benchCommand `cmd:"" group:"run" help:"Measure Freshet on this machine, beside what the machine itself can do."`
 
 	Check    checkCommand `cmd:"" group:"project" help:"Check the project file, its tables and its models."`
 	Embedder struct {
