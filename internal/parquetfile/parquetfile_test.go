@@ -97,7 +97,7 @@ func (p page) file(t testing.TB) []byte {
 	header := format.PageHeader{Type: format.DataPage, CompressedPageSize: int32(len(p.body)), UncompressedPageSize: p.size}
 	header.DataPageHeader.Valid = true
 	header.DataPageHeader.V = format.DataPageHeader{NumValues: p.values, Encoding: p.encoding, DefinitionLevelEncoding: format.RLE, RepetitionLevelEncoding: format.RLE}
-	file := append([]byte(parquetfile.Magic), marshal(t, &header)...)
+	file := append([]byte(parquetfile.Magic), parquetfiletest.Marshal(t, &header)...)
 	file = append(file, p.body...)
 	element := format.SchemaElement{Name: "item", Type: thrift.New(p.kind), RepetitionType: thrift.New(format.Required)}
 	if p.optional {
@@ -108,23 +108,7 @@ func (p page) file(t testing.TB) []byte {
 	chunk := format.ColumnChunk{MetaData: format.ColumnMetaData{Type: p.kind, PathInSchema: []string{"item"}, Codec: p.codec, NumValues: int64(p.values),
 		TotalUncompressedSize: int64(len(file) - 4), TotalCompressedSize: int64(len(file) - 4), DataPageOffset: 4}}
 	meta.RowGroups = []format.RowGroup{{NumRows: int64(p.values), Columns: []format.ColumnChunk{chunk}}}
-	return withFooter(t, file, &meta)
-}
-
-func withFooter(t testing.TB, file []byte, meta *format.FileMetaData) []byte {
-	footer := marshal(t, meta)
-	file = append(file, footer...)
-	file = binary.LittleEndian.AppendUint32(file, uint32(len(footer)))
-	return append(file, parquetfile.Magic...)
-}
-
-func marshal(t testing.TB, v any) []byte {
-	var protocol thrift.CompactProtocol
-	data, err := thrift.Marshal(&protocol, v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
+	return parquetfiletest.WithFooter(t, file, &meta)
 }
 
 // run is a run of the same value, of up to eight bits.
@@ -236,7 +220,7 @@ func TestShapes(t *testing.T) {
 	wide.Schema[0] = format.SchemaElement{Name: "root", NumChildren: thrift.New(int32(30_000))}
 	both := format.FileMetaData{Schema: []format.SchemaElement{{Name: "x", Type: thrift.New(format.Int64), NumChildren: thrift.New(int32(1))}}}
 	for name, meta := range map[string]*format.FileMetaData{"deep": &deep, "wide": &wide, "both": &both} {
-		file := withFooter(t, []byte(parquetfile.Magic), meta)
+		file := parquetfiletest.WithFooter(t, []byte(parquetfile.Magic), meta)
 		var err error
 		if took := parquetfiletest.Allocated(func() { err = check(file) }); freshet.CodeOf(err) != freshet.InvalidArgument || took > 32<<20 {
 			t.Errorf("%s: %v, %d MiB", name, err, took>>20)

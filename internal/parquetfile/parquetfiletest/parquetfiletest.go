@@ -27,17 +27,26 @@ func Lie(t testing.TB, file []byte) []byte {
 	header := format.PageHeader{Type: format.DataPage, CompressedPageSize: int32(len(body)), UncompressedPageSize: int32(len(body))}
 	header.DataPageHeader.Valid = true
 	header.DataPageHeader.V = format.DataPageHeader{NumValues: 1, Encoding: format.DeltaLengthByteArray}
-	page := append(marshal(t, &header), body...)
+	page := append(Marshal(t, &header), body...)
 	data := bytes.Clone(file[:len(file)-8-int(binary.LittleEndian.Uint32(file[len(file)-8:]))])
 	meta := f.Metadata()
 	chunk := &meta.RowGroups[0].Columns[0].MetaData
 	chunk.Codec, chunk.DictionaryPageOffset, chunk.DataPageOffset, chunk.TotalCompressedSize = format.Uncompressed, 0, int64(len(data)), int64(len(page))
-	footer := marshal(t, meta)
-	data = append(append(data, page...), footer...)
-	return append(binary.LittleEndian.AppendUint32(data, uint32(len(footer))), parquetfile.Magic...)
+	return WithFooter(t, append(data, page...), meta)
 }
 
-func marshal(t testing.TB, v any) []byte {
+// WithFooter is file and what ends a Parquet file: its metadata, their length and the magic bytes.
+func WithFooter(t testing.TB, file []byte, meta *format.FileMetaData) []byte {
+	t.Helper()
+	footer := Marshal(t, meta)
+	file = append(file, footer...)
+	file = binary.LittleEndian.AppendUint32(file, uint32(len(footer)))
+	return append(file, parquetfile.Magic...)
+}
+
+// Marshal is a header of Parquet, such as a *format.PageHeader, as it stands in a file.
+func Marshal(t testing.TB, v any) []byte {
+	t.Helper()
 	var protocol thrift.CompactProtocol
 	data, err := thrift.Marshal(&protocol, v)
 	if err != nil {
