@@ -19,6 +19,7 @@ import (
 	"github.com/freshet-ml/freshet/internal/history"
 	"github.com/freshet-ml/freshet/internal/project"
 	"github.com/freshet-ml/freshet/internal/refused"
+	"github.com/freshet-ml/freshet/jobqueue"
 	"github.com/freshet-ml/freshet/jobqueue/diskqueue"
 	"github.com/freshet-ml/freshet/offlinestore"
 	"github.com/freshet-ml/freshet/offlinestore/diroffline"
@@ -162,6 +163,25 @@ func (v *verification) records(db *pebble.DB) (err error) {
 // endsText tells whether a key's beginning ends where a text in it does.
 func endsText(k []byte) bool { return bytes.HasSuffix(k, []byte{0, 1}) }
 
+// jobs counts the entity's among those that list gives, page after page.
+func (v *verification) jobs(list func(after string) (jobs []jobqueue.Info, next string, err error)) error {
+	for after := ""; ; {
+		jobs, next, err := list(after)
+		if err != nil {
+			return err
+		}
+		for i := range jobs {
+			if jobs[i].Job.Entity == v.e {
+				v.counts["jobs"]++
+			}
+		}
+		if next == "" {
+			return nil
+		}
+		after = next
+	}
+}
+
 // typed asks the queue and the predictions by what they mean.
 func (v *verification) typed(ctx context.Context, db *disk.DB) (err error) {
 	q, err := diskqueue.New(db)
@@ -170,33 +190,13 @@ func (v *verification) typed(ctx context.Context, db *disk.DB) (err error) {
 	}
 	defer func() { err = errors.Join(err, q.Close()) }()
 	const page = 1000
-	for after := ""; ; {
-		jobs, next, err := q.List(ctx, false, after, page)
-		if err != nil {
-			return err
-		}
-		for i := range jobs {
-			if jobs[i].Job.Entity == v.e {
-				v.counts["jobs"]++
-			}
-		}
-		if after = next; next == "" {
-			break
-		}
+	outstanding := func(after string) ([]jobqueue.Info, string, error) { return q.List(ctx, false, after, page) }
+	done := func(after string) ([]jobqueue.Info, string, error) { return q.Done(ctx, after, page) }
+	if err := v.jobs(outstanding); err != nil {
+		return err
 	}
-	for after := ""; ; {
-		jobs, next, err := q.Done(ctx, after, page)
-		if err != nil {
-			return err
-		}
-		for i := range jobs {
-			if jobs[i].Job.Entity == v.e {
-				v.counts["jobs"]++
-			}
-		}
-		if after = next; next == "" {
-			break
-		}
+	if err := v.jobs(done); err != nil {
+		return err
 	}
 	for after := freshet.JobID(""); ; {
 		letters, err := q.DeadLetters(ctx, after, page)
