@@ -94,26 +94,10 @@ func TestKillWhileNotifying(t *testing.T) {
 		p := launchAs(t, "env", "NOTIFY_SECRET=whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", binary.Path(t), "serve", "--project", project, "--data", data, "--listen", "127.0.0.1:0", "--visibility", "1s", "--push-private")
 		p.await(t)
 		if round == 0 {
-			var body strings.Builder
-			for i := range causes {
-				fmt.Fprintf(&body, `{"type":"pay","user_id":"u%d","event_id":"e%d","amount":1}`+"\n", i, i)
-			}
-			res, err := http.Post(p.URL+"/v1/events", "application/x-ndjson", strings.NewReader(body.String()))
-			if err != nil {
-				t.Fatal(err)
-			}
-			res.Body.Close()
-			if res.StatusCode != http.StatusAccepted {
-				t.Fatalf("status %d", res.StatusCode)
-			}
+			pay(t, p.URL, causes)
 		}
 		if round < 3 {
-			select {
-			case <-kill:
-			case <-time.After(2 * time.Minute):
-				t.Fatalf("nothing more is sent:\n%s", p.Log())
-			}
-			p.Kill(t)
+			killAfter(t, p, kill)
 			continue
 		}
 		p.Poll(t, "all notified", func() error {
@@ -136,4 +120,32 @@ func TestKillWhileNotifying(t *testing.T) {
 	if len(h.ids) != causes || len(h.copies) != causes || len(h.other) > 0 {
 		t.Errorf("%d causes under %d ids; %d under two", len(h.ids), len(h.copies), len(h.other))
 	}
+}
+
+// pay sends one event of each of users, and has it taken: each is a cause.
+func pay(t *testing.T, url string, users int) {
+	t.Helper()
+	var body strings.Builder
+	for i := range users {
+		fmt.Fprintf(&body, `{"type":"pay","user_id":"u%d","event_id":"e%d","amount":1}`+"\n", i, i)
+	}
+	res, err := http.Post(url+"/v1/events", "application/x-ndjson", strings.NewReader(body.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusAccepted {
+		t.Fatalf("status %d", res.StatusCode)
+	}
+}
+
+// killAfter kills a server once so much has been sent that enough is closed.
+func killAfter(t *testing.T, p *process, enough <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-enough:
+	case <-time.After(2 * time.Minute):
+		t.Fatalf("nothing more is sent:\n%s", p.Log())
+	}
+	p.Kill(t)
 }

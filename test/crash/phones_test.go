@@ -16,7 +16,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -176,26 +175,10 @@ func killWhilePushing(t *testing.T, c phoneChannel, causes int) {
 		p.await(t)
 		if round == 0 {
 			registerPhones(t, p.URL, c, causes, second)
-			var body strings.Builder
-			for i := range causes {
-				fmt.Fprintf(&body, `{"type":"pay","user_id":"u%d","event_id":"e%d","amount":1}`+"\n", i, i)
-			}
-			res, err := http.Post(p.URL+"/v1/events", "application/x-ndjson", strings.NewReader(body.String()))
-			if err != nil {
-				t.Fatal(err)
-			}
-			res.Body.Close()
-			if res.StatusCode != http.StatusAccepted {
-				t.Fatalf("status %d", res.StatusCode)
-			}
+			pay(t, p.URL, causes)
 		}
 		if round < kills {
-			select {
-			case <-kill:
-			case <-time.After(2 * time.Minute):
-				t.Fatalf("nothing more is sent:\n%s", p.Log())
-			}
-			p.Kill(t)
+			killAfter(t, p, kill)
 			continue
 		}
 		p.Poll(t, "all notified", func() error {
