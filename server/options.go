@@ -114,7 +114,7 @@ func (o Options) withDefaults() (Options, error) {
 		return o, freshet.FieldErrorf(freshet.InvalidArgument, "memory", "memory of %d bytes: expected at least %d; --memory 256MB is a small server's", o.Memory, MinMemory)
 	}
 	if o.Workers == 0 {
-		o.Workers = max(1, cores()/2)
+		o.Workers = halfTheCores()
 	}
 	if o.Runtimes == nil {
 		o.Runtimes = Runtimes()

@@ -160,7 +160,7 @@ func (s *Server) open(ctx context.Context) error {
 // receiverOptions are the server's, with what tests want of them.
 func (s *Server) receiverOptions() receiver.Options {
 	o := s.o.receiver
-	o.Fills = cmp.Or(o.Fills, max(1, cores()/2))
+	o.Fills = cmp.Or(o.Fills, halfTheCores())
 	o.CheckpointBytes, o.IdleTimeout, o.Now, o.Logger = int(s.memory.unsaved), s.o.IdleTimeout, s.o.Now, s.o.Logger
 	return o
 }

@@ -19,5 +19,5 @@ func threads(now, cores int) int {
 	return max(cores, min(2*cores, enoughThreads))
 }
 
-// cores is how many cores this process may use.
-func cores() int { return min(runtime.GOMAXPROCS(0), runtime.NumCPU()) }
+// halfTheCores is half as many as this process may use, at least one: what works through a backlog leaves the other half to the door and to fresh features.
+func halfTheCores() int { return max(1, min(runtime.GOMAXPROCS(0), runtime.NumCPU())/2) }
